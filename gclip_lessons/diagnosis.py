@@ -1,0 +1,715 @@
+"""What a learner's function does: right, or wrong in a way that has a name, or wrong with an example.
+
+A misconception is *a wrong function*. `diagnose` runs the learner's function beside the solution and the
+known wrong functions on the same probes, names the one that agrees, and shows the smallest call that tells
+the two apart. Where none agrees it looks for functions derived from the truth: its negative, its square.
+"""
+
+import copy
+import dis
+import inspect
+import io
+import itertools
+import linecache
+import re
+import traceback
+import warnings
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from gclip_lessons.clipping import CLIPPERS, NoClip
+from gclip_lessons.exercises import Exercise, Misconception, Probe
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `diagnose` found: `kind` for programs; headline, detail (markdown) and example for people."""
+
+    passed: bool
+    kind: str
+    headline: str
+    detail: str = ""
+    example: str = ""
+    misconception: str | None = None
+
+
+def diagnose(exercise: Exercise, learner: Callable[..., Any]) -> Report:
+    """Run the learner's function on every probe, twice, on copies, and say what it does.
+
+    Anything it raises is caught, except a KeyboardInterrupt, which is the stop button; a loop that never
+    ends is not noticed here. What it prints is swallowed, and warnings are kept for the report.
+    Misconceptions are looked for before anything else, then calls that fail, then patterns in the numbers.
+    """
+    if not callable(learner):
+        detail = f"`check` wants the function itself: write `{exercise.name}`, without brackets after it."
+        return Report(False, "not_callable", f"That is {_describe(learner)}, not a function.", detail)
+    if _untouched(learner, exercise.stub):
+        return _nothing_yet(exercise)
+    if parameters := _wrong_parameters(exercise, learner):
+        return Report(False, "parameters", "It cannot be called as the task says.", parameters)
+
+    cases = tuple(
+        _Case(p, _call(exercise.solution, p.args), _call(learner, p.args), _call(learner, p.args), exercise)
+        for p in exercise.probes
+    )
+    if all(case.strictly_right and case.repeats for case in cases):
+        headline = f"Right: `{exercise.name}` agrees with the solution on all probes ({len(cases)})."
+        return Report(True, "right", headline, _notes(cases))
+    if _does_nothing(learner, cases):
+        return _nothing_yet(exercise)
+    if misconception := _known(exercise, cases):
+        headline = f"Not yet. This one is known: {_in_words(misconception)}."
+        found = Report(
+            False, "misconception", headline, misconception.message, misconception=misconception.name
+        )
+        return _finish(found, exercise, cases)
+    if all(_strictly_same(case.theirs, _call(exercise.stub, case.probe.args), exercise) for case in cases):
+        return _nothing_yet(exercise)
+    for look in (_fails, _is_random, _resembles, *_PATTERNS, _is_untidy, _by_label):
+        if found := look(exercise, cases):
+            return _finish(found, exercise, cases)
+    raise AssertionError("unreachable: _by_label always finds something")
+
+
+def undistinguished(exercise: Exercise) -> list[tuple[str, str]]:
+    """Return the pairs among solution, stub and misconceptions that no probe tells apart: none, we hope."""
+    functions = {"the solution": exercise.solution, "the stub": exercise.stub}
+    functions |= {m.name: m.function for m in exercise.misconceptions}
+    trials = {name: [_call(f, probe.args) for probe in exercise.probes] for name, f in functions.items()}
+    return [
+        (a, b)
+        for a, b in itertools.combinations(trials, 2)
+        if all(_strictly_same(x, y, exercise) for x, y in zip(trials[a], trials[b], strict=True))
+    ]
+
+
+# ---- one call, and what came of it
+
+
+@dataclass(frozen=True)
+class _Trial:
+    value: Any
+    error: BaseException | None
+    changed: bool  # an argument is no longer what it was
+    handed_back: bool  # the result shares memory with an argument
+    printed: bool
+    warned: tuple[str, ...]
+
+
+def _call(function: Callable[..., Any], args: tuple[Any, ...]) -> _Trial:
+    args, before = copy.deepcopy(args), copy.deepcopy(args)
+    value, error, handed_back = None, None, False
+    with (
+        warnings.catch_warnings(record=True) as caught,
+        np.errstate(all="warn"),
+        redirect_stdout(io.StringIO()) as out,
+    ):
+        warnings.simplefilter("always")
+        try:
+            value = function(*args)
+            handed_back = any(_shares_memory(value, arg) for arg in args)
+            if inspect.iscoroutine(value):
+                value.close()
+            # The function may give out the same array again and overwrite it in the next call.
+            elif isinstance(value, (np.ndarray, list, tuple)):
+                value = copy.deepcopy(value)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as raised:  # SystemExit and its like must not end the learner's kernel
+            error = raised
+    warned = tuple(dict.fromkeys(str(w.message) for w in caught))
+    return _Trial(value, error, not _identical(before, args), handed_back, bool(out.getvalue()), warned)
+
+
+def _shares_memory(value: Any, arg: Any) -> bool:
+    return isinstance(value, np.ndarray) and isinstance(arg, np.ndarray) and np.may_share_memory(value, arg)
+
+
+def _identical(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(map(_identical, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return list(a) == list(b) and all(map(_identical, a.values(), b.values()))
+    return True  # numbers and text cannot change; functions and models are not looked into
+
+
+@dataclass(frozen=True)
+class _Case:
+    probe: Probe
+    truth: _Trial
+    theirs: _Trial
+    again: _Trial
+    exercise: Exercise
+
+    @property
+    def right(self) -> bool:
+        return _same(self.theirs, self.truth, self.exercise)
+
+    @property
+    def strictly_right(self) -> bool:
+        return _strictly_same(self.theirs, self.truth, self.exercise)
+
+    @property
+    def repeats(self) -> bool:
+        return _same(self.theirs, self.again, self.exercise)
+
+    @property
+    def numbers(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The truth and theirs, as float arrays of one shape, or None where they are anything else."""
+        truth, theirs = _flat(self.truth.value), _flat(self.theirs.value)
+        return (truth, theirs) if truth is not None and theirs is not None else None
+
+
+# ---- equality
+
+
+def _same(a: _Trial, b: _Trial, exercise: Exercise) -> bool:
+    """Equal within the exercise's tolerance, whatever the precision; errors are equal when of one type."""
+    if a.error is not None or b.error is not None:
+        return type(a.error) is type(b.error)
+    return _close(a.value, b.value, exercise.rtol, exercise.atol)
+
+
+def _strictly_same(a: _Trial, b: _Trial, exercise: Exercise) -> bool:
+    """Also the same precision, and the same treatment of the arguments."""
+    dtypes = [[x.dtype for x in _leaves(t.value) if isinstance(x, np.ndarray) and x.ndim] for t in (a, b)]
+    return _same(a, b, exercise) and a.changed == b.changed and dtypes[0] == dtypes[1]
+
+
+def _close(a: Any, b: Any, rtol: float, atol: float) -> bool:
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(_close(x, y, rtol, atol) for x, y in zip(a, b, strict=True))
+    x, y = _numbers(a), _numbers(b)
+    if x is None or y is None:
+        return type(a) is type(b) and isinstance(a, str | None) and a == b
+    if x.shape != y.shape or _is_truth_value(a) != _is_truth_value(b):
+        return False
+    rtol = max(rtol, *(4 * float(np.finfo(v.dtype).eps) for v in (a, b) if _is_float(v)), 0.0)
+    size = np.max(np.abs(y), initial=0.0, where=np.isfinite(y))
+    atol = atol * (min(1.0, size) if size else 1.0)  # a gradient of 1e-20 is not zero
+    with np.errstate(all="ignore"):
+        return bool(np.allclose(x, y, rtol=rtol, atol=atol, equal_nan=True))
+
+
+def _numbers(value: Any) -> np.ndarray | None:
+    """Return numbers as a float64 array of their shape, and None for anything else."""
+    if type(value) is np.ndarray or isinstance(value, int | float | np.generic):
+        array = np.asarray(value)
+        if array.dtype.kind in "biuf":
+            with np.errstate(all="ignore"):
+                return array.astype(np.float64)
+    return None
+
+
+def _flat(value: Any) -> np.ndarray | None:
+    """The numbers of a value, or of a tuple of values end to end; a tuple's shapes are not kept."""
+    if not isinstance(value, (list, tuple)):
+        return _numbers(value)
+    parts = [_flat(v) for v in value]
+    return None if not parts or any(p is None for p in parts) else np.concatenate([p.ravel() for p in parts])
+
+
+def _leaves(value: Any) -> list[Any]:
+    return [leaf for v in value for leaf in _leaves(v)] if isinstance(value, (list, tuple)) else [value]
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, np.ndarray | np.generic) and value.dtype.kind == "f"
+
+
+def _is_truth_value(value: Any) -> bool:
+    return isinstance(value, bool | np.bool_) or (isinstance(value, np.ndarray) and value.dtype.kind == "b")
+
+
+# ---- calls that cannot be right, whatever the numbers
+
+
+def _untouched(learner: Callable[..., Any], stub: Callable[..., Any]) -> bool:
+    def body(function: Callable[..., Any]) -> tuple[Any, ...]:
+        code = function.__code__
+        constants = (c.co_code if inspect.iscode(c) else c for c in code.co_consts)
+        return code.co_code, code.co_names, [repr(c) for c in constants if c != function.__doc__ or c is None]
+
+    return inspect.isfunction(learner) and inspect.isfunction(stub) and body(learner) == body(stub)
+
+
+def _does_nothing(learner: Callable[..., Any], cases: tuple[_Case, ...]) -> bool:
+    """It says that it is not written yet, or has a body of `pass`, `...` or a docstring alone."""
+    if all(isinstance(case.theirs.error, NotImplementedError) for case in cases):
+        return True
+    if not inspect.isfunction(learner) or any(c.theirs.value is not None for c in cases):
+        return False
+    steps = {step.opname for step in dis.get_instructions(learner)}
+    return steps <= {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"}
+
+
+def _nothing_yet(exercise: Exercise) -> Report:
+    headline = f"Nothing here yet: `{exercise.name}` is waiting for you."
+    return Report(
+        False, "empty", headline, "Write its body above and run both cells again. The hints open one by one."
+    )
+
+
+def _wrong_parameters(exercise: Exercise, learner: Callable[..., Any]) -> str:
+    try:
+        signature = inspect.signature(learner)
+    except (TypeError, ValueError):  # some built-in functions have none
+        return ""
+    wanted = list(inspect.signature(exercise.solution).parameters)
+    try:
+        signature.bind(*exercise.probes[0].args)
+    except TypeError:
+        got = ", ".join(signature.parameters) or "nothing"
+        return f"It is called as `{exercise.name}({', '.join(wanted)})`; yours takes `({got})`."
+    return ""
+
+
+def _known(exercise: Exercise, cases: tuple[_Case, ...]) -> Misconception | None:
+    """The misconception that agrees on every probe; failing that, one that agrees in all but precision."""
+    trials = [(m, [_call(m.function, c.probe.args) for c in cases]) for m in exercise.misconceptions]
+    for same in (_strictly_same, _same):
+        for misconception, ms in trials:
+            agrees = all(same(c.theirs, m, exercise) for c, m in zip(cases, ms, strict=True))
+            wrong_numbers = any(not _same(m, c.truth, exercise) for c, m in zip(cases, ms, strict=True))
+            if agrees and (wrong_numbers or same is _strictly_same):
+                return misconception
+    return None
+
+
+def _fails(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
+    """It raises, returns None, or returns the wrong type or shape of thing."""
+    for case in cases:
+        error = case.theirs.error
+        if error is not None and not case.right:
+            what = type(error).__name__
+            text = _code(f"{what}: {error}" if _words(error) else what)
+            detail = f"For {_quoted([case])} it raised {text}{_line_of(error)}."
+            if "ellipsis" in _words(error):
+                detail += " A `...` is still waiting to be replaced."
+            return Report(False, "raised", f"It stopped with {what}.", detail)
+    for case in cases:
+        if case.truth.error is not None and not case.right:
+            wanted = type(case.truth.error).__name__
+            detail = f"For {_quoted([case])} it should raise {wanted}, and it gave an answer."
+            return Report(False, "not_raised", "It accepts what it should refuse.", detail)
+    if all(case.theirs.value is None for case in cases):
+        return Report(False, "none", "It returned None: is there a `return`?")
+    for case in cases:
+        if case.truth.error is None and (trouble := _misfit(case.theirs.value, case.truth.value)):
+            kind, sentence = trouble
+            return Report(False, kind, f"It returned the wrong {kind}.", f"For {_quoted([case])}: {sentence}")
+    return None
+
+
+def _misfit(value: Any, truth: Any) -> tuple[str, str] | None:
+    """Say ("type" or "shape", a sentence) where value cannot be compared with truth."""
+    sentence = f"expected {_describe(truth)}; got {_describe(value)}."
+    if isinstance(truth, (list, tuple)):
+        if not isinstance(value, (list, tuple)):
+            return "type", f"{sentence} Commas after `return` make a tuple."
+        if len(value) != len(truth):
+            return "shape", f"expected {len(truth)} results; got {len(value)}."
+        return next(filter(None, map(_misfit, value, truth)), None)
+    wanted, array = _numbers(truth), _numbers(value)
+    if wanted is None:
+        return None if type(value) is type(truth) else ("type", sentence)
+    if array is None or _is_truth_value(value) != _is_truth_value(truth):
+        if inspect.isgenerator(value) or inspect.iscoroutine(value):
+            sentence += " `yield` and `async` make something else than a plain function."
+        elif isinstance(value, (list, tuple)) and wanted.ndim:
+            sentence += " Lists do not subtract or scale as arrays do: `np.array(...)` makes one."
+        elif _is_truth_value(truth):
+            sentence += " A comparison such as `a > b` makes it."
+        return "type", sentence
+    if array.shape == wanted.shape:
+        return None
+    if array.T.shape == wanted.shape and np.allclose(array.T, wanted, equal_nan=True):
+        sentence += " The numbers are right, with rows and columns exchanged."
+    elif array.size == wanted.size and np.allclose(array.ravel(), wanted.ravel(), equal_nan=True):
+        sentence += " The numbers are right; look at `keepdims`, `[..., None]` and `reshape`."
+    elif array.ndim < wanted.ndim:
+        sentence += " Did one answer come out for several runs? Work along the last axis only (`axis=-1`)."
+    return "shape", sentence
+
+
+def _line_of(error: BaseException) -> str:
+    """Where in the learner's own code it happened: the deepest frame in the file that the checker called."""
+    frames = [(f.f_code.co_filename, line) for f, line in traceback.walk_tb(error.__traceback__)]
+    own = next((name for name, _ in frames if name != __file__), None)
+    line = next((line for name, line in reversed(frames) if name == own), None)
+    text = linecache.getline(own, line).strip() if own and line else ""
+    return f" in line {line} of your cell, {_code(text)}" if text else ""
+
+
+def _is_random(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
+    if moving := [c for c in cases if not c.repeats]:
+        detail = (
+            f"Two calls with the same input ({_quoted(moving[:1])}) gave different answers: is there a "
+            "random number in it, or a variable outside of the function that it changes?"
+        )
+        return Report(False, "random", "It does not give the same answer twice.", detail)
+    return None
+
+
+def _is_untidy(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
+    """The numbers are right, but the input was changed or the precision is another."""
+    if any(not case.right for case in cases):
+        return None
+    if any(c.theirs.changed and not c.truth.changed for c in cases):
+        detail = (
+            "The result is right, but the array that was passed in is no longer what it was, and whoever "
+            "passed it may still need it. `x *= k` and `x[...] = y` write into the array; `x = x * k` makes "
+            "a new one."
+        )
+        return Report(False, "changed_input", "Nearly: it changes its input.", detail)
+    if any(c.truth.changed and not c.theirs.changed for c in cases):
+        detail = "The task asks to change the array that is passed in, and it is still what it was."
+        return Report(False, "unchanged_input", "Nearly: it leaves its input alone.", detail)
+    case = next(c for c in cases if not c.strictly_right)
+    pairs = zip(_leaves(case.theirs.value), _leaves(case.truth.value), strict=True)
+    got, wanted = next((a.dtype, b.dtype) for a, b in pairs if np.ndim(b) and a.dtype != b.dtype)
+    detail = (
+        f"For {_quoted([case])} the numbers are right, as {got}; they should be {wanted}, like the input."
+    )
+    return Report(False, "dtype", f"Nearly: it returns {got} where {wanted} is expected.", detail)
+
+
+# ---- patterns: wrong functions derived from the truth, tried in this order when no listed one agrees
+
+
+def _resembles(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
+    """A known misconception that agrees on most of the probes where either of the two is wrong."""
+    best, share = None, 0.5
+    wrong = {i for i, case in enumerate(cases) if not case.right}
+    for misconception in exercise.misconceptions:
+        trials = [_call(misconception.function, case.probe.args) for case in cases]
+        theirs = {
+            i for i, (t, c) in enumerate(zip(trials, cases, strict=True)) if not _same(t, c.truth, exercise)
+        }
+        common = {i for i in wrong & theirs if _same(trials[i], cases[i].theirs, exercise)}
+        if wrong and len(common) / len(wrong | theirs) > share:
+            best, share = (misconception, sorted(common)), len(common) / len(wrong | theirs)
+    if best is None:
+        return None
+    misconception, where = best
+    places = _quoted([cases[i] for i in where])
+    detail = f"{misconception.message}\n\nIt does so for {places}, though not everywhere."
+    headline = f"Not yet. It mostly does this: {_in_words(misconception)}."
+    return Report(False, "resembles", headline, detail, misconception=misconception.name)
+
+
+def _library_rule(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
+    """For functions of (gradient, threshold): one of the course's own clipping rules."""
+    for rule in CLIPPERS.values():
+
+        def clip(grad: np.ndarray, threshold: float, *rest: Any, rule: Any = rule) -> np.ndarray:
+            return (rule() if rule is NoClip else rule(threshold))(grad)
+
+        if all(_same(_call(clip, case.probe.args), case.theirs, exercise) for case in cases):
+            return _pattern("rule", f"What you wrote is another rule: {rule.label} (`{rule.__name__}`).")
+    return None
+
+
+def _an_argument(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
+    for i, name in enumerate(inspect.signature(exercise.solution).parameters):
+        if all(_close(c.theirs.value, c.probe.args[i], exercise.rtol, exercise.atol) for c in cases):
+            return _pattern("argument", f"It gives `{name}` back as it came.")
+    return None
+
+
+def _swapped_arguments(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
+    names = list(inspect.signature(exercise.solution).parameters)
+    for i, j in itertools.combinations(range(len(cases[0].probe.args)), 2):
+
+        def swapped(*args: Any, i: int = i, j: int = j) -> Any:
+            order = list(args)
+            order[i], order[j] = args[j], args[i]
+            return exercise.solution(*order)
+
+        if all(_same(_call(swapped, case.probe.args), case.theirs, exercise) for case in cases):
+            return _pattern(
+                "swapped", f"It is right with `{names[i]}` and `{names[j]}` exchanged: which is which?"
+            )
+    return None
+
+
+def _shift(truth: np.ndarray) -> np.ndarray:
+    return np.concatenate([truth[..., 1:], truth[..., :1]], axis=-1) if truth.ndim else truth
+
+
+_DERIVED: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
+    "sign": ("It is the right answer with the opposite sign.", np.negative),
+    "absolute": ("It is the right answer with its minus signs lost.", np.abs),
+    "inverse": (
+        "It is one divided by the right answer: which number stands above the fraction line?",
+        np.reciprocal,
+    ),
+    "complement": ("It is one minus the right answer: the other share.", lambda t: 1 - t),
+    "square": ("It is the square of the right answer: a square root is missing.", np.square),
+    "root": ("It is the square root of the right answer: one root too many.", np.sqrt),
+    "degrees": ("It is the right angle, in degrees; radians are asked for (`np.radians`).", np.degrees),
+    "radians": ("It is the right angle, in radians; degrees are asked for (`np.degrees`).", np.radians),
+    "cosine": ("It is the cosine of the right angle: `np.arccos` is missing.", np.cos),
+    "cosine_of_degrees": (
+        "It is the cosine of the right angle: `np.arccos`, then `np.degrees`.",
+        lambda t: np.cos(np.radians(t)),
+    ),
+    "angle": ("It is the angle, in radians; its cosine is asked for.", np.arccos),
+    "angle_in_degrees": (
+        "It is the angle, in degrees; its cosine is asked for.",
+        lambda t: np.degrees(np.arccos(t)),
+    ),
+    "logarithm": ("It is the natural logarithm of the right answer.", np.log),
+    "logarithm10": ("It is the logarithm to base ten of the right answer.", np.log10),
+    "reversed": ("It is the right answer from back to front.", lambda t: np.flip(t, -1) if t.ndim else t),
+    "transposed": ("It is the right answer with rows and columns exchanged.", np.transpose),
+    "early": ("It is the right answer one place too early: an index is off by one.", _shift),
+    "late": (
+        "It is the right answer one place too late: an index is off by one.",
+        lambda t: np.roll(t, 1, -1) if t.ndim else t,
+    ),
+    "running_total": (
+        "It is the running total of the right answer.",
+        lambda t: np.cumsum(t, -1) if t.ndim else t,
+    ),
+    "positive_part": (
+        "It is right where the answer is positive and 0 where it is negative.",
+        lambda t: np.maximum(t, 0),
+    ),
+}
+
+
+def _derived(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
+    pairs = [case.numbers for case in cases]
+    if any(pair is None for pair in pairs):
+        return None
+    for kind, (words, wrong) in _DERIVED.items():
+        with np.errstate(all="ignore"):
+            if all(_close(theirs, wrong(truth), exercise.rtol, exercise.atol) for truth, theirs in pairs):
+                return _pattern(kind, words)
+    return None
+
+
+def _fitted(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
+    """Constants, factors and offsets: what one number explains on every probe."""
+    pairs = [case.numbers for case in cases]
+    if any(pair is None for pair in pairs):
+        return None
+    truth, theirs = (np.concatenate([pair[i].ravel() for pair in pairs]) for i in (0, 1))
+    if not np.isfinite(truth).all() or not np.isfinite(theirs).all() or np.unique(truth.round(12)).size < 3:
+        return None
+    if np.ptp(theirs) == 0:
+        return _pattern("constant", f"It gives {_show(theirs[0])} whatever it is given.")
+
+    sizes = np.concatenate(
+        [np.full(t.size, _last_axis(c.probe.args)) for c, (t, _) in zip(cases, pairs, strict=True)]
+    )
+    for power, words in _SIZE_FACTORS.items():
+        if np.unique(sizes).size > 1 and _close(theirs, truth * sizes**power, exercise.rtol, exercise.atol):
+            return _pattern("size_factor", words)
+    largest = np.argmax(np.abs(truth))
+    factor = theirs[largest] / truth[largest]
+    if _close(theirs, factor * truth, exercise.rtol, exercise.atol):
+        reason = next((words for k, words in _FACTORS.items() if np.isclose(factor, k)), "")
+        return _pattern(
+            "factor", f"It is {_show(factor)} times the right answer, every time. {reason}".strip()
+        )
+    offset = theirs[0] - truth[0]
+    if _close(theirs - truth, np.full_like(truth, offset), exercise.rtol, exercise.atol):
+        return _pattern("offset", f"It is the right answer plus {_show(offset)}, every time.")
+    return None
+
+
+_FACTORS = {
+    2.0: "Was something counted twice, or the derivative of a square taken with a ½ that does not belong?",
+    0.5: "Was something halved, or the 2 in the derivative of a square lost?",
+    100.0: "A share is asked for, not a percentage.",
+    0.01: "A percentage is asked for, not a share.",
+}
+_SIZE_FACTORS = {
+    1.0: "It is the right answer times the number of entries: a sum where a mean is asked for.",
+    -1.0: "It is the right answer divided by the number of entries: a mean where a sum is asked for.",
+    0.5: "It is the right answer times √d, d the number of entries: squares are summed, not averaged.",
+    -0.5: "It is the right answer divided by √d, d the number of entries: squares are averaged, not summed.",
+}
+
+
+def _last_axis(args: tuple[Any, ...]) -> int:
+    return next((a.shape[-1] for a in args if isinstance(a, np.ndarray) and a.ndim), 1)
+
+
+def _not_finite(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
+    """Right wherever it is finite."""
+    bad = [c for c in cases if c.numbers and np.any(np.isfinite(c.numbers[0]) & ~np.isfinite(c.numbers[1]))]
+    if not bad or any(not case.right for case in cases if case not in bad):
+        return None
+    seen = np.concatenate([c.numbers[1].ravel() for c in bad])
+    what = "NaN" if np.isnan(seen).any() else "infinity"
+    if len(bad) == len(cases):
+        return _pattern("not_finite", f"It gives {what} for every probe. Is something divided by zero?")
+    words = f"Right, except for {_quoted(bad)}: there it gives {what}. Is something divided by zero?"
+    return _pattern("not_finite", words)
+
+
+def _nearly(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
+    worst = 0.0
+    for case in cases:
+        if case.numbers is None or case.numbers[0].shape != case.numbers[1].shape:
+            return None
+        truth, theirs = case.numbers
+        with np.errstate(all="ignore"):
+            off = np.max(np.abs(theirs - truth), initial=0.0) / np.max(np.abs(truth), initial=0.0)
+        worst = max(worst, off) if off == off else worst
+    if 0 < worst < 1e-3:
+        words = f"Very close: off by {worst:.1e} of the answer at most. Is it an eps, or a rounding?"
+        return _pattern("nearly", words)
+    return None
+
+
+_PATTERNS = (
+    _an_argument,
+    _library_rule,
+    _swapped_arguments,
+    _derived,
+    _fitted,
+    _not_finite,
+    _nearly,
+)
+
+
+def _by_label(exercise: Exercise, cases: tuple[_Case, ...]) -> Report:
+    right, wrong = [c for c in cases if c.right], [c for c in cases if not c.right]
+    if right:
+        words = f"Right for {_quoted(right)}; wrong for {_quoted(wrong)}."
+        return Report(False, "some_labels", "Not yet: right in some cases.", words)
+    return Report(
+        False, "wrong", "Not yet: the numbers differ on every probe.", "Try the call below by hand."
+    )
+
+
+def _pattern(kind: str, sentence: str) -> Report:
+    return Report(False, kind, "Not yet.", sentence)
+
+
+# ---- words
+
+
+def _finish(report: Report, exercise: Exercise, cases: tuple[_Case, ...]) -> Report:
+    """Add the notes, and the simplest call that shows the difference."""
+    wrong = [case for case in cases if not case.right]
+    detail = "\n\n".join(filter(None, [report.detail, _notes(cases, report.kind)]))
+    example = _example(exercise, min(wrong, key=_simplicity)) if wrong else ""
+    return replace(report, detail=detail, example=example)
+
+
+def _notes(cases: tuple[_Case, ...], skip: str = "") -> str:
+    """What is worth a word beside the verdict."""
+    notes = []
+    if skip and skip != "changed_input" and any(c.theirs.changed and not c.truth.changed for c in cases):
+        notes.append("It also changes the array that it is given.")
+    if any(c.theirs.handed_back and not c.truth.handed_back and not c.theirs.changed for c in cases):
+        notes.append("It hands back the very array that it was given, where a new one is safer.")
+    if skip and (warned := [c for c in cases if set(c.theirs.warned) - set(c.truth.warned)]):
+        notes.append(f"Python warned for {_quoted(warned[:1])}: {_code(warned[0].theirs.warned[0])}.")
+    if any(c.theirs.printed for c in cases):
+        notes.append("What it prints is not shown here; call it in a cell of its own to read it.")
+    return " ".join(notes)
+
+
+def _simplicity(case: _Case) -> tuple[int, int, float]:
+    """Fewest numbers, then fewest digits, then smallest: what a person can work out by hand."""
+    numbers = [n.ravel() for n in map(_flat, case.probe.args) if n is not None]
+    count = sum(n.size for n in numbers)
+    largest = max((float(np.max(np.abs(n), initial=0.0)) for n in numbers), default=0.0)
+    return count, len(_show(case.probe.args)), largest
+
+
+def _example(exercise: Exercise, case: _Case) -> str:
+    names = inspect.signature(exercise.solution).parameters
+    call = ", ".join(f"{name}={_show(arg)}" for name, arg in zip(names, case.probe.args, strict=False))
+    for digits in (4, 7, 11, 17):
+        should, gave = (_outcome(trial, digits) for trial in (case.truth, case.theirs))
+        if should != gave:
+            break
+    should = should if case.truth.error is None else f"raise {should}"
+    verb = "should be" if case.truth.error is None else "should"
+    did = "gave" if case.theirs.error is None else "raised"
+    return f"{exercise.name}({call}) {verb} {should}; yours {did} {gave}"
+
+
+def _outcome(trial: _Trial, digits: int) -> str:
+    return type(trial.error).__name__ if trial.error is not None else _show(trial.value, digits)
+
+
+def _show(value: Any, digits: int = 4) -> str:
+    """Write a value as short as a person would: 1 for 1.0, [3, 4] for an array."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        note = "" if value.dtype in (np.float64, np.int64, np.bool_) else f"{value.dtype} "
+        return note + _show(
+            list(value) if value.ndim == 1 else [_Plain(_show(v, digits)) for v in value], digits
+        )
+    if isinstance(value, (list, tuple)):
+        parts = [_show(v, digits) for v in value]
+        if len(parts) > 12:
+            parts = [*parts[:6], f"… {len(parts) - 8} more …", *parts[-2:]]
+        return f"[{', '.join(parts)}]" if isinstance(value, list) else f"({', '.join(parts)})"
+    if isinstance(value, bool | np.bool_ | str | None):
+        return repr(value if isinstance(value, str | None) else bool(value))
+    if isinstance(value, int | np.integer):
+        return str(int(value))
+    if (number := _numbers(value)) is not None:
+        return f"{float(number):.{digits}g}"
+    if inspect.isroutine(value):
+        return value.__name__
+    return _words(value, 80)
+
+
+class _Plain(str):
+    """Text that shows itself."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _in_words(misconception: Misconception) -> str:
+    return misconception.name.strip("_").replace("_", " ")
+
+
+def _describe(value: Any) -> str:
+    if value is None:
+        return "None"
+    if _is_truth_value(value) and not np.ndim(value):
+        return "True or False"
+    if (numbers := _numbers(value)) is not None:
+        return f"an array of shape {numbers.shape}" if numbers.ndim else "a number"
+    if isinstance(value, np.ndarray) and type(value) is np.ndarray:
+        return f"an array of {value.dtype}"
+    name = {"str": "text", "tuple": "a tuple", "list": "a list", "dict": "a dictionary"}.get(
+        type(value).__name__
+    )
+    return name or f"an object of type {type(value).__name__}"
+
+
+def _words(value: Any, limit: int = 200) -> str:
+    try:
+        text = str(value)
+    except Exception:  # a learner's class may have a broken __str__
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= limit else text[:limit] + "…"
+
+
+def _code(text: str) -> str:
+    """A markdown code span around any one line of text."""
+    text = " ".join(text.split())
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence} {text} {fence}" if "`" in text else f"{fence}{text}{fence}"
+
+
+def _quoted(cases: list[_Case]) -> str:
+    return ", ".join(f"“{case.probe.label}”" for case in cases)

@@ -1,0 +1,95 @@
+"""Lesson 00: two paths down a wall that grows exponentially, and the gradient norm along them."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.ticker import FuncFormatter, LogLocator
+
+from gclip_lessons.figures import style
+
+_LOW, _HIGH = 1e-8, 1e7
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+class CoshFigure(style.LiveFigure):
+    description = (
+        "Left: level lines of cosh x + cosh y with the paths of two runs from one start, raw dashed and clipped "
+        "solid; the ring at the start can be dragged. Right: the gradient norm against the step on a log scale, "
+        "with the threshold as a dotted line and the goal, a norm of one millionth, as a thin line."
+    )
+    reach = 12.0
+
+    def draw(self, result: Any) -> None:
+        r = self.reach
+        plane = self.panel("plane", (0.07, 0.13, 0.35, 0.77), title="cosh x + cosh y", aspect="equal")
+        plane.set(xlim=(-r, r), ylim=(-r, r), xlabel="x", ylabel="y")
+        style.draw_contours(plane, lambda p: np.cosh(p).sum(-1), levels=4.0 ** np.arange(1, 9))
+        plane.plot([0], [0], "+", color=style.INK, markersize=9)
+        self._path = self.moving(plane.plot([], [], "-o", color=style.CLIPPED, linewidth=2.2, markersize=4, zorder=4)[0])
+        self._raw_path = self.moving(plane.plot([], [], **style.RAW_STYLE, zorder=5)[0])
+        ring = {"markersize": 15, "markeredgewidth": 1.8, "markerfacecolor": "none", "color": style.INK, "zorder": 6}
+        self._start = self.moving(plane.plot([], [], "o", **ring)[0])
+        here = {"markersize": 9, "markeredgecolor": "white", "zorder": 7}
+        self._here = self.moving(plane.plot([], [], "o", color=style.CLIPPED, **here)[0])
+        self._raw_here = self.moving(plane.plot([], [], "s", color=style.RAW, **here)[0])
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2}
+        words = {"transform": plane.transAxes, "va": "bottom", "bbox": box}
+        plane.text(0.03, 0.105, "–•–  clipped", color=style.CLIPPED_TEXT, **words)
+        plane.text(0.03, 0.03, "– –  raw", color=style.RAW_TEXT, **words)
+        plane.text(0.97, 0.03, "+ minimum", color=style.INK, ha="right", **words)
+
+        norm = self.panel("norm", (0.535, 0.13, 0.445, 0.77), title="Gradient norm ‖g‖ at each step")
+        norm.set(yscale="log", xlim=(0, result.n_steps), ylim=(_LOW, _HIGH), xlabel="step")
+        norm.yaxis.set_major_locator(LogLocator(10, numticks=8))
+        norm.yaxis.set_major_formatter(FuncFormatter(_power))
+        norm.minorticks_off()
+        norm.axhline(result.goal, color="#7A7A7A", linewidth=1)
+        norm.text(125, result.goal * 1.3, f"goal {_power(result.goal)}", color=style.INK, ha="center", va="bottom")
+        self._level = self.moving(norm.plot([], [], **style.THRESHOLD_STYLE)[0])
+        self._level_says = self.moving(norm.text(0, 1, "", color=style.THRESHOLD_TEXT, ha="center", va="bottom"))
+        self._norm = self.moving(norm.plot([], [], **style.CLIPPED_STYLE)[0])
+        self._raw_norm = self.moving(norm.plot([], [], **style.RAW_STYLE)[0])
+        self._at = self.moving(norm.plot([], [], "o", color=style.CLIPPED, clip_on=False, **here)[0])
+        self._raw_at = self.moving(norm.plot([], [], "s", color=style.RAW, clip_on=False, **here)[0])
+        cross = {"markersize": 11, "markeredgecolor": "white", "zorder": 8, "clip_on": False}
+        self._gone = self.moving(norm.plot([], [], "X", color=style.RAW, **cross)[0])
+        self._gone_clipped = self.moving(norm.plot([], [], "X", color=style.CLIPPED, **cross)[0])
+        says = {"ha": "left", "va": "center"}
+        self._gone_says = self.moving(norm.text(0, _HIGH / 5, "", color=style.RAW_TEXT, **says))
+        self._gone_clipped_says = self.moving(norm.text(0, _HIGH / 100, "", color=style.CLIPPED_TEXT, **says))
+
+    def update(self, result: Any) -> None:
+        state = result.state
+        step = state.step
+        for run, path, here, curve, at in (
+            (result.clipped, self._path, self._here, self._norm, self._at),
+            (result.raw, self._raw_path, self._raw_here, self._raw_norm, self._raw_at),
+        ):
+            path.set_data(*drawable(run.points[: step + 1]).T)
+            here.set_data(*drawable(run.points[step : step + 1]).T)
+            shown = np.where(np.isfinite(run.norm), np.clip(run.norm, _LOW / 1e3, _HIGH * 1e3), np.nan)
+            curve.set_data(np.arange(len(shown)), shown)
+            at.set_data([step], [shown[step] if shown[step] > _LOW else np.nan])
+        for run, cross, says, name, height in (
+            (result.raw, self._gone, self._gone_says, "raw", _HIGH / 5),
+            (result.clipped, self._gone_clipped, self._gone_clipped_says, "clipped", _HIGH / 100),
+        ):
+            gone, late = run.gone, (run.gone or 0) > 0.7 * result.n_steps
+            cross.set_data([] if gone is None else [gone], [] if gone is None else [height])
+            says.set_text("" if gone is None else f"{name}: inf at step {gone}")
+            says.set_x((gone or 0) + (-6 if late else 6))
+            says.set_ha("right" if late else "left")
+        self._start.set_data([state.x], [state.y])
+        self._level.set_data([0, result.n_steps], [state.max_norm] * 2)
+        self._level_says.set_position((125, state.max_norm * 1.15))
+        self._level_says.set_text("threshold c")
+
+
+def drawable(points: np.ndarray) -> np.ndarray:
+    """Points without those that are not finite; those far off the map are moved to where lines still draw."""
+    return np.clip(points[np.isfinite(points).all(-1)], -1e3, 1e3)
+
+
+def _power(value: float, _: Any = None) -> str:
+    """A power of ten in plain characters: mathtext is kept out of live figures."""
+    return "10" + f"{round(np.log10(value))}".translate(_SUPERSCRIPTS)

@@ -1,0 +1,59 @@
+"""Lesson 03: the gradient norms of two layers, clipped together and each on its own."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.ticker import FuncFormatter
+
+from gclip_lessons.figures import style
+from gclip_lessons.figures.parts import Arrow
+
+
+class TensorsFigure(style.LiveFigure):
+    description = (
+        "Left: the plane of two layers' gradient norms with the gradient as a dashed arrow, a quarter disc for "
+        "global clipping (solid arrow) and a square for per-tensor clipping (dash-dotted arrow). "
+        "Right: how far per-tensor clipping turns the whole gradient, against the threshold."
+    )
+    reach = 14.0
+
+    def draw(self, result: Any) -> None:
+        r = self.reach
+        plane = self.panel("plane", (0.06, 0.13, 0.36, 0.76), title="Norms of two layers", aspect="equal")
+        plane.set(xlim=(0, r), ylim=(0, r), xlabel="n₁, layer 1", ylabel="n₂, layer 2")
+        self._disc = self.moving(plane.plot([], [], **style.THRESHOLD_STYLE)[0])
+        self._square = self.moving(plane.plot([], [], **style.THRESHOLD_STYLE | {"linewidth": 1.4})[0])
+        self._raw = Arrow(self, plane, head=0.5, ring=True, **style.RAW_STYLE)
+        self._global = Arrow(self, plane, head=0.5, **style.CLIPPED_STYLE)
+        self._each = Arrow(self, plane, head=0.5, **style.OTHER_STYLE)
+        key = [
+            ("– –  raw", style.RAW_TEXT),
+            ("––  global", style.CLIPPED_TEXT),
+            ("– ·  per tensor", style.OTHER_TEXT),
+        ]
+        for k, (text, color) in enumerate(key):
+            plane.text(0.98, 0.97 - 0.075 * k, text, color=color, transform=plane.transAxes, ha="right", va="top")
+
+        turn = self.panel("turn", (0.55, 0.13, 0.42, 0.76), title="Turn of the whole gradient")
+        turn.set(xscale="log", xlim=(0.1, 20), ylim=(-2, 50), xlabel="threshold c", ylabel="turn in degrees")
+        turn.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        turn.axhline(45, color="#9A9A9A", linewidth=1)
+        turn.text(20, 45.7, "bound for two tensors: arccos(1/√2) = 45°", color=style.MUTED, ha="right")
+        turn.plot([0.1, 20], [0, 0], **style.CLIPPED_STYLE)
+        turn.text(0.11, 1.2, "global: 0", color=style.CLIPPED_TEXT)
+        self._curve = self.moving(turn.plot([], [], **style.OTHER_STYLE)[0])
+        self._line = self.moving(turn.plot([], [], **style.THRESHOLD_STYLE)[0])
+        look = {"markersize": 10, "markeredgecolor": "white", "color": style.OTHER, "zorder": 6}
+        self._at = self.moving(turn.plot([], [], "D", **look)[0])
+
+    def update(self, result: Any) -> None:
+        c = result.state.max_norm
+        around = np.linspace(0, np.pi / 2, 65)
+        self._disc.set_data(c * np.cos(around), c * np.sin(around))
+        self._square.set_data([0, c, c], [c, c, 0])
+        self._raw.set(result.norms)
+        self._global.set(result.together)
+        self._each.set(result.each)
+        self._curve.set_data(result.thresholds, result.turns)
+        self._line.set_data([c, c], [-2, 44])
+        self._at.set_data([c], [result.turn])
