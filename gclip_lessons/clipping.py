@@ -61,9 +61,7 @@ def clip_by_value(grad: Array, max_value: Threshold, *, nonfinite: str = "propag
 
 
 @_quiet
-def clip_by_global_norm(
-    grad: Array, max_norm: Threshold, *, ord: float = 2, nonfinite: str = "propagate"
-) -> Array:
+def clip_by_global_norm(grad: Array, max_norm: Threshold, *, ord: float = 2, nonfinite: str = "propagate") -> Array:
     """g·min(1, c/n), n over all parameters: for p = 2 the nearest point of a ball. The direction is kept.
 
     Computed as g·c/max(n, c), which needs no special case at n = 0. PyTorch's `clip_grad_norm_` takes
@@ -72,7 +70,7 @@ def clip_by_global_norm(
     Pascanu, Mikolov, Bengio, ICML 2013.
     """
     grad, c = _inputs(grad, max_norm, "max_norm", nonfinite)
-    return _scaled(grad, c, np.maximum, _number(ord, "ord"))
+    return _scaled(grad, c, over=np.maximum, ord=_number(ord, "ord"))
 
 
 @_quiet
@@ -86,7 +84,8 @@ def clip_by_norm(
     """
     grad, c = _inputs(grad, max_norm, "max_norm", nonfinite)
     ord = _number(ord, "ord")
-    return _each(blocks, "blocks", grad, lambda block: _scaled(grad[..., block], c, np.maximum, ord))
+
+    return _each(blocks, "blocks", grad, lambda block: _scaled(grad[..., block], c, over=np.maximum, ord=ord))
 
 
 @_quiet
@@ -96,7 +95,7 @@ def clip_smoothly(grad: Array, max_norm: Threshold, *, nonfinite: str = "propaga
     Zhang, He, Sra, Jadbabaie, ICLR 2020 (normalised gradient descent is clipping, up to a factor of 2).
     """
     grad, c = _inputs(grad, max_norm, "max_norm", nonfinite)
-    return _scaled(grad, c, np.add)
+    return _scaled(grad, c, over=np.add)
 
 
 @_quiet
@@ -124,7 +123,7 @@ def adaptive_clip(
 
     def clip_unit(unit: slice) -> Array:
         m = c * np.maximum(_norm(params[..., unit], 2), eps)
-        return _scaled(grad[..., unit], m, np.maximum)
+        return _scaled(grad[..., unit], m, over=np.maximum)
 
     return _each(units, "units", grad, clip_unit)
 
@@ -138,7 +137,7 @@ def clip_per_example(
     No example moves the sum by more than c, whatever it is: Abadi et al., CCS 2016 (DP-SGD).
     """
     grads, c = _inputs(grads, max_norm, "max_norm", nonfinite, run_axes=2)
-    clipped = _scaled(grads, np.asarray(c)[..., None], np.maximum)
+    clipped = _scaled(grads, np.asarray(c)[..., None], over=np.maximum)
     reduce = {"mean": np.mean, "sum": np.sum}[_choice(reduction, "reduction")]
     return reduce(clipped, axis=-2, dtype=np.float64).astype(grads.dtype)
 
@@ -150,7 +149,7 @@ def normalize_gradient(grad: Array, max_norm: Threshold, *, nonfinite: str = "pr
     Hazan, Levy, Shalev-Shwartz, NeurIPS 2015.
     """
     grad, c = _inputs(grad, max_norm, "max_norm", nonfinite, finite=True)
-    return _scaled(grad, c, lambda n, c: n)
+    return _scaled(grad, c, over=lambda n, c: n)
 
 
 @_quiet
@@ -362,10 +361,10 @@ def _norm_of_any_size(grad: Array, ord: float) -> NDArray[np.float64]:
     return np.asarray(m * (sizes**ord).sum(0) ** (1 / ord))
 
 
-def _scaled(grad: Array, c: Threshold, denominator: Callable[..., Any], ord: float = 2) -> Array:
-    """g·c/denominator(n, c): the rules by norm differ in their denominator alone."""
+def _scaled(grad: Array, c: Threshold, *, over: Callable[..., Any], ord: float = 2) -> Array:
+    """g·c/over(n, c): the rules by norm differ in their denominator alone, `np.maximum` for a hard clip."""
     _, smallest, largest = _RANGES[grad.dtype]
-    total = denominator(_norm(grad, ord), c)
+    total = over(_norm(grad, ord), c)
     k = c / total
     if smallest <= k.min() and k.max() <= largest:
         return _times(grad, k)
@@ -383,7 +382,7 @@ def _scaled(grad: Array, c: Threshold, denominator: Callable[..., Any], ord: flo
     # The rule is linear in (g, c) together. So bring g near c by a power of two, which loses no digits.
     shift = np.minimum(np.frexp(c)[1], 960) - np.frexp(m)[1]
     grad = np.ldexp(grad, shift[:, None])
-    clipped[runs] = _times(grad, c / denominator(_norm(grad, ord), np.ldexp(c, shift)))
+    clipped[runs] = _times(grad, c / over(_norm(grad, ord), np.ldexp(c, shift)))
     return clipped
 
 
@@ -481,7 +480,10 @@ def _number(value: Any, name: str) -> float:
         raise TypeError(f"{name} must be a real number; got {_short(value)} ({type(value).__name__})")
     if not value > 0:
         raise ValueError(f"{name} must be > 0; got {value}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # an int can be larger than any float
+        raise ValueError(f"{name} must be a number that fits a float64; got {_short(value)}") from None
 
 
 def _choice(value: Any, name: str) -> str:
@@ -493,9 +495,7 @@ def _choice(value: Any, name: str) -> str:
 
 def _slices(slices: Any, name: str) -> tuple[slice, ...]:
     if not isinstance(slices, list | tuple) or not all(isinstance(s, slice) for s in slices):
-        raise TypeError(
-            f"{name} must be a sequence of slices; got {_short(slices)} ({type(slices).__name__})"
-        )
+        raise TypeError(f"{name} must be a sequence of slices; got {_short(slices)} ({type(slices).__name__})")
     return tuple(slices)
 
 

@@ -63,13 +63,11 @@ def diagnose(exercise: Exercise, learner: Callable[..., Any]) -> Report:
         return _nothing_yet(exercise)
     if misconception := _known(exercise, cases):
         headline = f"Not yet. This one is known: {_in_words(misconception)}."
-        found = Report(
-            False, "misconception", headline, misconception.message, misconception=misconception.name
-        )
+        found = Report(False, "misconception", headline, misconception.message, misconception=misconception.name)
         return _finish(found, exercise, cases)
-    if all(_strictly_same(case.theirs, _call(exercise.stub, case.probe.args), exercise) for case in cases):
+    if _behaves_as_stub(exercise, cases):
         return _nothing_yet(exercise)
-    for look in (_fails, _is_random, _resembles, *_PATTERNS, _is_untidy, _by_label):
+    for look in _LOOKS:
         if found := look(exercise, cases):
             return _finish(found, exercise, cases)
     raise AssertionError("unreachable: _by_label always finds something")
@@ -139,7 +137,7 @@ def _identical(a: Any, b: Any) -> bool:
     return True  # numbers and text cannot change; functions and models are not looked into
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Case:
     probe: Probe
     truth: _Trial
@@ -190,7 +188,8 @@ def _close(a: Any, b: Any, rtol: float, atol: float) -> bool:
         return type(a) is type(b) and isinstance(a, str | None) and a == b
     if x.shape != y.shape or _is_truth_value(a) != _is_truth_value(b):
         return False
-    rtol = max(rtol, *(4 * float(np.finfo(v.dtype).eps) for v in (a, b) if _is_float(v)), 0.0)
+    if _is_float(b):
+        rtol = max(rtol, 4 * float(np.finfo(b.dtype).eps))
     size = np.max(np.abs(y), initial=0.0, where=np.isfinite(y))
     atol = atol * (min(1.0, size) if size else 1.0)  # a gradient of 1e-20 is not zero
     with np.errstate(all="ignore"):
@@ -243,17 +242,26 @@ def _does_nothing(learner: Callable[..., Any], cases: tuple[_Case, ...]) -> bool
     """It says that it is not written yet, or has a body of `pass`, `...` or a docstring alone."""
     if all(isinstance(case.theirs.error, NotImplementedError) for case in cases):
         return True
-    if not inspect.isfunction(learner) or any(c.theirs.value is not None for c in cases):
+    if not inspect.isfunction(learner) or any(c.theirs.value is not None and c.theirs.value is not ... for c in cases):
         return False
     steps = {step.opname for step in dis.get_instructions(learner)}
     return steps <= {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"}
 
 
+def _behaves_as_stub(exercise: Exercise, cases: tuple[_Case, ...]) -> bool:
+    """It gives the placeholder that the stub gives; None is no placeholder, it is a forgotten `return`."""
+    stubs = [_call(exercise.stub, case.probe.args) for case in cases]
+    same = all(_strictly_same(c.theirs, stub, exercise) for c, stub in zip(cases, stubs, strict=True))
+    return same and any(stub.value is not None for stub in stubs)
+
+
 def _nothing_yet(exercise: Exercise) -> Report:
+    given = _call(exercise.stub, exercise.probes[0].args)
+    if given.error is None and given.value is not None and given.value is not Ellipsis:
+        headline = f"Not mended yet: `{exercise.name}` still does what the given version does."
+        return Report(False, "empty", headline, "Find what is wrong with it, mend it and run it again.")
     headline = f"Nothing here yet: `{exercise.name}` is waiting for you."
-    return Report(
-        False, "empty", headline, "Write its body above and run both cells again. The hints open one by one."
-    )
+    return Report(False, "empty", headline, "Write its body and run it again. The hints open one by one.")
 
 
 def _wrong_parameters(exercise: Exercise, learner: Callable[..., Any]) -> str:
@@ -261,7 +269,7 @@ def _wrong_parameters(exercise: Exercise, learner: Callable[..., Any]) -> str:
         signature = inspect.signature(learner)
     except (TypeError, ValueError):  # some built-in functions have none
         return ""
-    wanted = list(inspect.signature(exercise.solution).parameters)
+    wanted = _names(exercise)
     try:
         signature.bind(*exercise.probes[0].args)
     except TypeError:
@@ -288,7 +296,7 @@ def _fails(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
         error = case.theirs.error
         if error is not None and not case.right:
             what = type(error).__name__
-            text = _code(f"{what}: {error}" if _words(error) else what)
+            text = _code(f"{what}: {_words(error)}".rstrip(": "))
             detail = f"For {_quoted([case])} it raised {text}{_line_of(error)}."
             if "ellipsis" in _words(error):
                 detail += " A `...` is still waiting to be replaced."
@@ -374,9 +382,7 @@ def _is_untidy(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
     case = next(c for c in cases if not c.strictly_right)
     pairs = zip(_leaves(case.theirs.value), _leaves(case.truth.value), strict=True)
     got, wanted = next((a.dtype, b.dtype) for a, b in pairs if np.ndim(b) and a.dtype != b.dtype)
-    detail = (
-        f"For {_quoted([case])} the numbers are right, as {got}; they should be {wanted}, like the input."
-    )
+    detail = f"For {_quoted([case])} the numbers are right, as {got}; they should be {wanted}, like the input."
     return Report(False, "dtype", f"Nearly: it returns {got} where {wanted} is expected.", detail)
 
 
@@ -389,9 +395,7 @@ def _resembles(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
     wrong = {i for i, case in enumerate(cases) if not case.right}
     for misconception in exercise.misconceptions:
         trials = [_call(misconception.function, case.probe.args) for case in cases]
-        theirs = {
-            i for i, (t, c) in enumerate(zip(trials, cases, strict=True)) if not _same(t, c.truth, exercise)
-        }
+        theirs = {i for i, (t, c) in enumerate(zip(trials, cases, strict=True)) if not _same(t, c.truth, exercise)}
         common = {i for i in wrong & theirs if _same(trials[i], cases[i].theirs, exercise)}
         if wrong and len(common) / len(wrong | theirs) > share:
             best, share = (misconception, sorted(common)), len(common) / len(wrong | theirs)
@@ -417,14 +421,14 @@ def _library_rule(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None
 
 
 def _an_argument(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
-    for i, name in enumerate(inspect.signature(exercise.solution).parameters):
+    for i, name in enumerate(_names(exercise)[: len(cases[0].probe.args)]):
         if all(_close(c.theirs.value, c.probe.args[i], exercise.rtol, exercise.atol) for c in cases):
             return _pattern("argument", f"It gives `{name}` back as it came.")
     return None
 
 
 def _swapped_arguments(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
-    names = list(inspect.signature(exercise.solution).parameters)
+    names = _names(exercise)
     for i, j in itertools.combinations(range(len(cases[0].probe.args)), 2):
 
         def swapped(*args: Any, i: int = i, j: int = j) -> Any:
@@ -433,9 +437,7 @@ def _swapped_arguments(exercise: Exercise, cases: tuple[_Case, ...]) -> Report |
             return exercise.solution(*order)
 
         if all(_same(_call(swapped, case.probe.args), case.theirs, exercise) for case in cases):
-            return _pattern(
-                "swapped", f"It is right with `{names[i]}` and `{names[j]}` exchanged: which is which?"
-            )
+            return _pattern("swapped", f"It is right with `{names[i]}` and `{names[j]}` exchanged: which is which?")
     return None
 
 
@@ -487,7 +489,7 @@ _DERIVED: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
 
 def _derived(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
     pairs = [case.numbers for case in cases]
-    if any(pair is None for pair in pairs):
+    if any(pair is None for pair in pairs) or not any(np.isfinite(theirs).any() for _, theirs in pairs):
         return None
     for kind, (words, wrong) in _DERIVED.items():
         with np.errstate(all="ignore"):
@@ -507,9 +509,7 @@ def _fitted(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
     if np.ptp(theirs) == 0:
         return _pattern("constant", f"It gives {_show(theirs[0])} whatever it is given.")
 
-    sizes = np.concatenate(
-        [np.full(t.size, _last_axis(c.probe.args)) for c, (t, _) in zip(cases, pairs, strict=True)]
-    )
+    sizes = np.concatenate([np.full(t.size, _last_axis(c.probe.args)) for c, (t, _) in zip(cases, pairs, strict=True)])
     for power, words in _SIZE_FACTORS.items():
         if np.unique(sizes).size > 1 and _close(theirs, truth * sizes**power, exercise.rtol, exercise.atol):
             return _pattern("size_factor", words)
@@ -517,9 +517,7 @@ def _fitted(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
     factor = theirs[largest] / truth[largest]
     if _close(theirs, factor * truth, exercise.rtol, exercise.atol):
         reason = next((words for k, words in _FACTORS.items() if np.isclose(factor, k)), "")
-        return _pattern(
-            "factor", f"It is {_show(factor)} times the right answer, every time. {reason}".strip()
-        )
+        return _pattern("factor", f"It is {_show(factor)} times the right answer, every time. {reason}".strip())
     offset = theirs[0] - truth[0]
     if _close(theirs - truth, np.full_like(truth, offset), exercise.rtol, exercise.atol):
         return _pattern("offset", f"It is the right answer plus {_show(offset)}, every time.")
@@ -572,25 +570,29 @@ def _nearly(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
     return None
 
 
-_PATTERNS = (
+def _by_label(exercise: Exercise, cases: tuple[_Case, ...]) -> Report:
+    right, wrong = [c for c in cases if c.right], [c for c in cases if not c.right]
+    if right:
+        words = f"Right for {_quoted(right)}; wrong for {_quoted(wrong)}."
+        return Report(False, "some_labels", "Not yet: right in some cases.", words)
+    return Report(False, "wrong", "Not yet: the numbers differ on every probe.", "Try the call below by hand.")
+
+
+# What explains every probe comes before what explains most of them.
+_LOOKS: tuple[Callable[[Exercise, tuple[_Case, ...]], Report | None], ...] = (
+    _fails,
+    _is_random,
+    _is_untidy,
     _an_argument,
     _library_rule,
     _swapped_arguments,
     _derived,
     _fitted,
     _not_finite,
+    _resembles,
     _nearly,
+    _by_label,
 )
-
-
-def _by_label(exercise: Exercise, cases: tuple[_Case, ...]) -> Report:
-    right, wrong = [c for c in cases if c.right], [c for c in cases if not c.right]
-    if right:
-        words = f"Right for {_quoted(right)}; wrong for {_quoted(wrong)}."
-        return Report(False, "some_labels", "Not yet: right in some cases.", words)
-    return Report(
-        False, "wrong", "Not yet: the numbers differ on every probe.", "Try the call below by hand."
-    )
 
 
 def _pattern(kind: str, sentence: str) -> Report:
@@ -631,7 +633,7 @@ def _simplicity(case: _Case) -> tuple[int, int, float]:
 
 
 def _example(exercise: Exercise, case: _Case) -> str:
-    names = inspect.signature(exercise.solution).parameters
+    names = _names(exercise)
     call = ", ".join(f"{name}={_show(arg)}" for name, arg in zip(names, case.probe.args, strict=False))
     for digits in (4, 7, 11, 17):
         should, gave = (_outcome(trial, digits) for trial in (case.truth, case.theirs))
@@ -643,6 +645,10 @@ def _example(exercise: Exercise, case: _Case) -> str:
     return f"{exercise.name}({call}) {verb} {should}; yours {did} {gave}"
 
 
+def _names(exercise: Exercise) -> list[str]:
+    return list(inspect.signature(exercise.solution).parameters)
+
+
 def _outcome(trial: _Trial, digits: int) -> str:
     return type(trial.error).__name__ if trial.error is not None else _show(trial.value, digits)
 
@@ -651,9 +657,7 @@ def _show(value: Any, digits: int = 4) -> str:
     """Write a value as short as a person would: 1 for 1.0, [3, 4] for an array."""
     if isinstance(value, np.ndarray) and value.ndim:
         note = "" if value.dtype in (np.float64, np.int64, np.bool_) else f"{value.dtype} "
-        return note + _show(
-            list(value) if value.ndim == 1 else [_Plain(_show(v, digits)) for v in value], digits
-        )
+        return note + _show(list(value) if value.ndim == 1 else [_Plain(_show(v, digits)) for v in value], digits)
     if isinstance(value, (list, tuple)):
         parts = [_show(v, digits) for v in value]
         if len(parts) > 12:
@@ -690,9 +694,7 @@ def _describe(value: Any) -> str:
         return f"an array of shape {numbers.shape}" if numbers.ndim else "a number"
     if isinstance(value, np.ndarray) and type(value) is np.ndarray:
         return f"an array of {value.dtype}"
-    name = {"str": "text", "tuple": "a tuple", "list": "a list", "dict": "a dictionary"}.get(
-        type(value).__name__
-    )
+    name = {"str": "text", "tuple": "a tuple", "list": "a list", "dict": "a dictionary"}.get(type(value).__name__)
     return name or f"an object of type {type(value).__name__}"
 
 

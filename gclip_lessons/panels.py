@@ -187,9 +187,9 @@ class Status(anywidget.AnyWidget):
       padding: 0 3px; overflow-wrap: anywhere; }
     .gclip-panel .widget-radio, .gclip-panel .widget-radio-box { width: auto; height: auto; max-width: 100%; }
     .gclip-panel .widget-radio-box { margin: 0; }
-    .gclip-panel .widget-radio-box label { display: flex; align-items: baseline; gap: 8px; height: auto;
+    .gclip-panel .widget-radio-box label { display: flex; align-items: flex-start; gap: 8px; height: auto;
       width: auto; white-space: normal; margin: 3px 0; }
-    .gclip-panel .widget-radio-box label input { position: static; margin: 0; flex: none; order: -1; }
+    .gclip-panel .widget-radio-box label input { position: static; margin: 2px 0 0; flex: none; order: -1; }
     .gclip-panel table { border-collapse: collapse; }
     .gclip-panel th, .gclip-panel td { text-align: left; padding: 3px 12px 3px 0; }
     .gclip-panel button:focus-visible, .gclip-panel input:focus-visible { outline: 3px solid #0072B2;
@@ -224,6 +224,10 @@ def _radios(options: Iterable[tuple[str, str]]) -> widgets.RadioButtons:
     return widgets.RadioButtons(options=list(options), value=None)
 
 
+def _button(text: str) -> widgets.Button:
+    return widgets.Button(description=text, layout={"width": "auto", "align_self": "flex-start"})
+
+
 def _answer_text(prediction: Prediction, value: str | float) -> str:
     return prediction.options[value] if prediction.options else f"{value:.4g} {prediction.unit}".strip()
 
@@ -245,7 +249,7 @@ class Predict(Panel):
                 continuous_update=False,
                 style={"description_width": "initial"},
             )
-        self.button = widgets.Button(description="Record my prediction", layout={"width": "auto"})
+        self.button = _button("Record my prediction")
         self.status = Status(group=_plain(prediction.question))
         self.button.on_click(lambda _: self._clicked())
         super().__init__([question, self.input, self.button, self.status])
@@ -408,7 +412,7 @@ class ProgressPanel(Panel):
 
     def __init__(self) -> None:
         self.table = widgets.HTML()
-        self.button = widgets.Button(description="Look again", layout={"width": "auto"})
+        self.button = _button("Look again")
         self.button.on_click(lambda _: self.refresh())
         super().__init__([self.table, self.button, Status()])
         self.refresh()

@@ -144,11 +144,7 @@ def _as(kind: type, value: Any) -> Any:
 
 
 def _is_prediction(value: Any) -> bool:
-    if (
-        not isinstance(value, dict)
-        or set(value) != {"guess", "right"}
-        or not isinstance(value["right"], bool)
-    ):
+    if not isinstance(value, dict) or set(value) != {"guess", "right"} or not isinstance(value["right"], bool):
         return False
     guess = value["guess"]
     return isinstance(guess, str) or (_is_number(guess) and abs(guess) < 1e300)

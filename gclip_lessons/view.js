@@ -86,11 +86,14 @@ function render({ model, el }) {
     image.addEventListener("pointercancel", release);
   }
 
+  let screen = null; // zoom and another screen change its resolution, with or without a resize
   const dense = () => {
+    screen?.removeEventListener("change", dense);
+    screen = window.matchMedia(`(resolution: ${window.devicePixelRatio}dppx)`);
+    screen.addEventListener("change", dense);
     model.set("density", window.devicePixelRatio > 1 ? 2 : 1);
     model.save_changes();
   };
-  window.addEventListener("resize", dense); // a change of zoom arrives as a resize
   model.on("change:frame", show);
   show();
   dense();
@@ -104,7 +107,7 @@ function render({ model, el }) {
   return () => {
     cancelAnimationFrame(start);
     observer.disconnect();
-    window.removeEventListener("resize", dense);
+    screen.removeEventListener("change", dense);
     model.off("change:frame", show);
     waiting.forEach((url) => URL.revokeObjectURL(url));
   };

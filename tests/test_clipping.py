@@ -311,6 +311,13 @@ def test_scale_factors_that_do_not_fit(rule, dtype: type, entry: float, c: float
     np.testing.assert_array_equal(clipped[1], rule(grad[1], c))
 
 
+def test_float16_is_rounded_once() -> None:
+    grad = (30 * np.random.default_rng(8).normal(size=(500, 9))).astype(np.float16)
+    exact = clip_by_global_norm(grad.astype(np.float64), 1.0)
+    half_a_digit = 0.501 * float(np.finfo(np.float16).eps)
+    np.testing.assert_allclose(clip_by_global_norm(grad, 1.0), exact, rtol=half_a_digit, atol=3e-8)
+
+
 def test_norm_beyond_float64_with_smaller_entries() -> None:
     grad = np.array([1.5e308, 1.5e308, 1e290, -3.0])
     expected = np.array([2**-0.5, 2**-0.5, 1e-18 / 1.5 / 2**0.5, -2e-308 / 2**0.5]) * 1e300
@@ -354,7 +361,8 @@ def test_dtype_kept_input_unchanged_new_array(key: str, dtype: type, data: st.Da
     assert clipped.flags.writeable
     assert not np.shares_memory(clipped, grad)
     np.testing.assert_array_equal(grad, before)
-    assert not np.shares_memory(apply(CLIPPERS[key](1e9 if key not in ("normalize", "sign") else 1.0), grad), grad)
+    for untouched in (grad, grad[0]):
+        assert not np.shares_memory(apply(CLIPPERS[key](1e9), untouched), untouched)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -545,6 +553,7 @@ def test_nonfinite_stays_in_its_block() -> None:
 
 BAD_THRESHOLDS = [
     (0, ValueError, "0"),
+    pytest.param(10**400, ValueError, "float64", id="larger than any float"),
     (-1.0, ValueError, "-1.0"),
     (float("nan"), ValueError, "nan"),
     (-float("inf"), ValueError, "-inf"),

@@ -22,9 +22,7 @@ def flat(arrays: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([array.ravel() for array in arrays])
 
 
-def in_torch(
-    arrays: list[np.ndarray], function: str, *args: float, **options: float
-) -> tuple[np.ndarray, object]:
+def in_torch(arrays: list[np.ndarray], function: str, *args: float, **options: float) -> tuple[np.ndarray, object]:
     """The gradients after one of PyTorch's in-place functions, in one vector, and what it returned."""
     params = []
     for array in arrays:

@@ -13,6 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT)]  # for a script in tools/, which finds only its own folder
+
+import course  # noqa: E402
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SLIDER = ".gclip-explorer .widget-slider .noUi-handle"
 
@@ -21,7 +26,7 @@ def isolated(folder: Path) -> dict[str, str]:
     """Return an environment in which Jupyter reads and writes nothing outside ``folder``."""
     names = "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"
     here = {name: str(folder / name.lower()) for name in names}
-    return os.environ | here | {"GCLIP_PROGRESS": "off", "JUPYTER_PLATFORM_DIRS": "1"}
+    return os.environ | here | {"GCLIP_PROGRESS": "off", "JUPYTER_PLATFORM_DIRS": "1", "PYTHONPATH": str(ROOT)}
 
 
 def free_port() -> int:
@@ -32,29 +37,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def jupyter_lab(notebooks: Path, scratch: Path, *, options: tuple[str, ...] = ()) -> Iterator[str]:
-    """Start JupyterLab on a folder of notebooks and yield its address, token included, up to ``/lab``.
+def jupyter_lab(notebooks: Path, scratch: Path) -> Iterator[str]:
+    """Start JupyterLab on a folder of notebooks, as `course.py lab` does, and yield its address up to ``/lab``.
 
     RuntimeError with the server's log if it does not answer within a minute.
     """
     port, log = free_port(), scratch / "jupyter.log"
     base = f"http://127.0.0.1:{port}/lab"
-    command = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
-        "--no-browser",
-        "--ip=127.0.0.1",
-        f"--port={port}",
-        "--allow-root",
-    ]
-    command += [
-        f"--ServerApp.root_dir={notebooks}",
-        "--IdentityProvider.token=test",
-        "--ServerApp.port_retries=0",
-    ]
+    command = course.lab_command(Path(sys.executable), notebooks / "00.ipynb", port, show=False)
+    command += ["--IdentityProvider.token=test"]
     with log.open("w") as sink:
-        server = subprocess.Popen([*command, *options], env=isolated(scratch), stdout=sink, stderr=sink)
+        server = subprocess.Popen(command, env=isolated(scratch), stdout=sink, stderr=sink)
     try:
         deadline = time.monotonic() + 60
         while True:
@@ -100,8 +93,9 @@ def open_and_run(page: Any, base: str, notebook: str, *, timeout: float = 90) ->
     """Open a notebook in JupyterLab, run all its cells, and wait until the kernel rests and sliders are there."""
     page.goto(f"{base}/tree/{notebook}?token=test&reset")
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=timeout * 1000)
-    page.wait_for_selector(".jp-Toolbar-kernelName:not(:has-text('No Kernel'))", timeout=timeout * 1000)
-    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=timeout * 1000)
+    named = ".jp-Toolbar-kernelName:not(:has-text('No Kernel'))"
+    for sign in (named, '.jp-Notebook-ExecutionIndicator[data-status="idle"]'):
+        page.wait_for_selector(sign, state="attached", timeout=timeout * 1000)  # a narrow page hides them
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).first.click()
     page.wait_for_selector(SLIDER, timeout=timeout * 1000)

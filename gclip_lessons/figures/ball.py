@@ -24,7 +24,8 @@ class BallFigure(style.LiveFigure):
         self._ball = self.moving(plane.plot([], [], **style.THRESHOLD_STYLE)[0])
         self._raw = Arrow(self, plane, head=0.45, ring=True, **style.RAW_STYLE)
         self._clipped = Arrow(self, plane, head=0.45, **style.CLIPPED_STYLE)
-        words = {"fontsize": 11, "fontweight": "bold", "ha": "center", "va": "center"}
+        paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1}
+        words = {"bbox": paper, "fontsize": 11, "fontweight": "bold", "ha": "center", "va": "center"}
         self._raw_name = self.moving(plane.text(0, 0, "g", color=style.RAW_TEXT, **words))
         self._clipped_name = self.moving(plane.text(0, 0, "clip(g)", color=style.CLIPPED_TEXT, **words))
 
@@ -63,5 +64,5 @@ def _beside(tip: np.ndarray, side: int, reach: float) -> np.ndarray:
     """Where to write an arrow's name: left (1) or right (-1) of its middle, clear of the arrow and inside the axes."""
     length = max(float(np.hypot(*tip)), 1e-9)
     along, across = tip / length, np.array([-tip[1], tip[0]]) / length * side
-    clear = across * np.array([1.15 if side < 0 else 0.6, 0.55])
+    clear = across * np.array([1.6 if side < 0 else 0.6, 0.6])
     return np.clip(along * length * 0.5 + clear, [-reach + 1.1, -reach + 0.4], [reach - 1.1, reach - 0.4])

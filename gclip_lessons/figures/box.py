@@ -21,6 +21,7 @@ class BoxFigure(style.LiveFigure):
         r = self.reach
         plane = self.panel("plane", (0.06, 0.13, 0.36, 0.76), title="The gradient and its box", aspect="equal")
         plane.set(xlim=(-r, r), ylim=(-r, r), xlabel="g₁", ylabel="g₂")
+        plane.set(xticks=range(-6, 7, 2), yticks=range(-6, 7, 2))
         plane.axhline(0, color=style.FAINT, zorder=0)
         plane.axvline(0, color=style.FAINT, zorder=0)
         self._box = self.moving(plane.plot([], [], **style.THRESHOLD_STYLE)[0])
@@ -52,7 +53,7 @@ class BoxFigure(style.LiveFigure):
         self._raw_name.set_position(self._beside(result.grad, away, (0.85, 0.75), 0.4))
         self._clipped_name.set_position(self._beside(result.clipped, -away, (1.25, 0.65), 1.1))
 
-        shown = result.turn >= 1
+        shown = result.turn >= 1 and result.norm >= 1.5
         radius = float(np.clip(0.55 * np.hypot(*result.grad), 0.9, 2.6))
         angles = np.linspace(start, end, 33)
         self._arc.set_data(radius * np.cos(angles), radius * np.sin(angles))
@@ -64,11 +65,11 @@ class BoxFigure(style.LiveFigure):
 
         self._curve.set_data(result.directions, result.turns)
         self._at.set_data([np.degrees(start) % 360], [result.turn])
-        self._length.set_text(f"for gradients with n/c = {result.norm / c:.3g}")
+        self._length.set_text(f"n/c = {result.norm / c:.3g}")
 
     def _beside(self, tip: np.ndarray, side: float, clear: tuple[float, float], margin: float) -> np.ndarray:
         """A place for words to the left (1) or right (-1) of an arrow's tip, inside the axes."""
-        length = max(float(np.hypot(*tip)), 1e-9)
-        across = np.array([-tip[1], tip[0]]) / length * side
+        length = float(np.hypot(*tip))
+        across = np.array([-tip[1], tip[0]]) / length * side if length else np.array([0.0, side])
         place = tip + across * clear
         return np.clip(place, -self.reach + margin, self.reach - margin)

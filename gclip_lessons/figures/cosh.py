@@ -25,7 +25,9 @@ class CoshFigure(style.LiveFigure):
         plane.set(xlim=(-r, r), ylim=(-r, r), xlabel="x", ylabel="y")
         style.draw_contours(plane, lambda p: np.cosh(p).sum(-1), levels=4.0 ** np.arange(1, 9))
         plane.plot([0], [0], "+", color=style.INK, markersize=9)
-        self._path = self.moving(plane.plot([], [], "-o", color=style.CLIPPED, linewidth=2.2, markersize=4, zorder=4)[0])
+        self._path = self.moving(
+            plane.plot([], [], "-o", color=style.CLIPPED, linewidth=2.2, markersize=4, zorder=4)[0]
+        )
         self._raw_path = self.moving(plane.plot([], [], **style.RAW_STYLE, zorder=5)[0])
         ring = {"markersize": 15, "markeredgewidth": 1.8, "markerfacecolor": "none", "color": style.INK, "zorder": 6}
         self._start = self.moving(plane.plot([], [], "o", **ring)[0])
@@ -51,12 +53,10 @@ class CoshFigure(style.LiveFigure):
         self._raw_norm = self.moving(norm.plot([], [], **style.RAW_STYLE)[0])
         self._at = self.moving(norm.plot([], [], "o", color=style.CLIPPED, clip_on=False, **here)[0])
         self._raw_at = self.moving(norm.plot([], [], "s", color=style.RAW, clip_on=False, **here)[0])
-        cross = {"markersize": 11, "markeredgecolor": "white", "zorder": 8, "clip_on": False}
-        self._gone = self.moving(norm.plot([], [], "X", color=style.RAW, **cross)[0])
-        self._gone_clipped = self.moving(norm.plot([], [], "X", color=style.CLIPPED, **cross)[0])
-        says = {"ha": "left", "va": "center"}
-        self._gone_says = self.moving(norm.text(0, _HIGH / 5, "", color=style.RAW_TEXT, **says))
-        self._gone_clipped_says = self.moving(norm.text(0, _HIGH / 100, "", color=style.CLIPPED_TEXT, **says))
+        cross = {"markeredgecolor": "white", "zorder": 8, "clip_on": False}
+        self._clipped_gone = self.moving(norm.plot([], [], "X", color=style.CLIPPED, markersize=15, **cross)[0])
+        self._raw_gone = self.moving(norm.plot([], [], "X", color=style.RAW, markersize=10, **cross)[0])
+        self._gone_says = self.moving(norm.text(0, _HIGH / 5, "", color=style.INK, va="center"))
 
     def update(self, result: Any) -> None:
         state = result.state
@@ -70,15 +70,15 @@ class CoshFigure(style.LiveFigure):
             shown = np.where(np.isfinite(run.norm), np.clip(run.norm, _LOW / 1e3, _HIGH * 1e3), np.nan)
             curve.set_data(np.arange(len(shown)), shown)
             at.set_data([step], [shown[step] if shown[step] > _LOW else np.nan])
-        for run, cross, says, name, height in (
-            (result.raw, self._gone, self._gone_says, "raw", _HIGH / 5),
-            (result.clipped, self._gone_clipped, self._gone_clipped_says, "clipped", _HIGH / 100),
-        ):
-            gone, late = run.gone, (run.gone or 0) > 0.7 * result.n_steps
-            cross.set_data([] if gone is None else [gone], [] if gone is None else [height])
-            says.set_text("" if gone is None else f"{name}: inf at step {gone}")
-            says.set_x((gone or 0) + (-6 if late else 6))
-            says.set_ha("right" if late else "left")
+        gone = {"raw": result.raw.gone, "clipped": result.clipped.gone}
+        for cross, at in ((self._raw_gone, gone["raw"]), (self._clipped_gone, gone["clipped"])):
+            cross.set_data([] if at is None else [at], [] if at is None else [_HIGH / 5])
+        said = [f"{name} at step {at}" for name, at in gone.items() if at is not None]
+        last = max((at for at in gone.values() if at is not None), default=0)
+        late = last > 0.5 * result.n_steps
+        self._gone_says.set_text("inf: " + ", ".join(said) if said else "")
+        self._gone_says.set_x(min(at for at in gone.values() if at is not None) - 7 if late else last + 7)
+        self._gone_says.set_ha("right" if late else "left")
         self._start.set_data([state.x], [state.y])
         self._level.set_data([0, result.n_steps], [state.max_norm] * 2)
         self._level_says.set_position((125, state.max_norm * 1.15))

@@ -19,23 +19,23 @@ class FloorFigure(style.LiveFigure):
     def draw(self, result: Any) -> None:
         n_shown = 50
         self._shown = slice(0, n_shown + 1)
-        y = self.panel("y", (0.09, 0.13, 0.37, 0.76), title=f"The first {n_shown} steps")
-        y.set(xlim=(0, n_shown), ylim=(-self.reach, self.reach), xlabel="step", ylabel="y")
+        y = self.panel("y", (0.09, 0.13, 0.37, 0.76), title=f"First {n_shown} steps")
+        y.set(xlim=(0, n_shown), ylim=(-0.12, 0.09), xlabel="step", ylabel="y", yticks=[-0.1, -0.05, 0, 0.05])
         y.axhline(0, color="#9A9A9A", linewidth=0.8, zorder=1)
         self._asleep = self.moving(y.fill([0, 0, 0, 0], [0, 0, 0, 0], color="#D9D9D9", zorder=0)[0])
         self._band = [self.moving(y.plot([], [], **style.THRESHOLD_STYLE, zorder=2)[0]) for _ in range(2)]
         self._raw = self.moving(y.plot([], [], **style.RAW_STYLE | {"linewidth": 1.4}, zorder=3)[0])
         look = {"marker": "o", "markersize": 3.5, "linewidth": 1.2, "zorder": 4}
         self._clipped = self.moving(y.plot([], [], **style.CLIPPED_STYLE | look)[0])
+        above, below = {"ha": "right", "va": "bottom"}, {"ha": "right", "va": "center"}
         key = [
-            (0.98, 0.98, "– –  not clipped", style.RAW_TEXT),
-            (0.98, 0.91, "●  clipped", style.CLIPPED_TEXT),
-            (0.98, 0.09, "· · ·  ±ηc/2", style.THRESHOLD_TEXT),
-            (0.98, 0.02, "grey: clipping sleeps", style.MUTED),
+            (0.76, 1.02, "– –  raw", style.RAW_TEXT, above),
+            (1.0, 1.02, "●  clipped", style.CLIPPED_TEXT, above),
+            (0.40, 0.05, "· · ·  ±ηc/2", style.THRESHOLD_TEXT, below),
+            (0.98, 0.05, "grey: clipping sleeps", style.MUTED, below),
         ]
-        for x, height, text, color in key:
-            va = "top" if height > 0.5 else "bottom"
-            y.text(x, height, text, color=color, transform=y.transAxes, ha="right", va=va)
+        for x, height, text, color, place in key:
+            y.text(x, height, text, color=color, transform=y.transAxes, **place)
 
         end = self.panel("end", (0.57, 0.13, 0.40, 0.76), title=f"Amplitude left after {result.n_steps} steps")
         end.set(xlim=(0, 0.0515), ylim=(-0.004, self.reach), xlabel="learning rate η", ylabel="amplitude")
@@ -56,11 +56,11 @@ class FloorFigure(style.LiveFigure):
         self._asleep.set_xy([(0, -asleep), (last, -asleep), (last, asleep), (0, asleep)])
         for line, side in zip(self._band, (-1, 1), strict=True):
             line.set_data([0, last], [side * half, side * half])
-        for line, values in ((self._raw, result.raw), (self._clipped, result.clipped)):
-            values = values[self._shown]
-            outside = np.flatnonzero(np.abs(values) > self.reach)  # a run that leaves is drawn until it leaves
-            values = np.clip(values[: outside[0] + 1] if len(outside) else values, -1, 1)
-            line.set_data(np.arange(len(values)), values)
+        self._clipped.set_data(np.arange(last + 1), result.clipped[self._shown])
+        raw = result.raw[self._shown]
+        outside = np.flatnonzero(np.abs(raw) > self.reach)  # a run that leaves the picture is drawn until it leaves
+        raw = np.clip(raw[: outside[0] + 1] if len(outside) else raw, -self.reach, self.reach)
+        self._raw.set_data(np.arange(len(raw)), raw)
         self._theory.set_data([result.limit, 0.05], [result.limit * c / 2, 0.05 * c / 2])
         self._measured.set_data(result.rates, result.amplitudes)
         self._at.set_data([result.state.learning_rate], [result.amplitude])

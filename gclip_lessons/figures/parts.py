@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from gclip_lessons.figures.style import LiveFigure
 
@@ -34,6 +35,14 @@ class Arrow:
         self._point.set_xy([end, neck + side, neck - side])
         if self._ring:
             self._ring.set_data([end[0]], [end[1]])
+
+
+def key(axes: Axes, entries: dict[str, tuple[dict[str, Any], str]], where: str) -> None:
+    """Say which line is which, in a corner without data: {name: (line style, colour of the name)}."""
+    lines = [Line2D([], [], **look) for look, _ in entries.values()]
+    legend = axes.legend(lines, entries, loc=where, frameon=False, handlelength=2.6, fontsize=11, borderaxespad=0.2)
+    for text, (_, color) in zip(legend.get_texts(), entries.values(), strict=True):
+        text.set_color(color)
 
 
 def ball(p: float, radius: float = 1.0, n_points: int = 257) -> np.ndarray:

@@ -32,32 +32,33 @@ class PricesFigure(style.LiveFigure):
 
     def draw(self, result: Any) -> None:
         days = result.days
-        left = self.panel("prices", (0.075, 0.13, 0.385, 0.77), title="Share price and trained lines")
+        left = self.panel("prices", (0.075, 0.13, 0.385, 0.77), title="Share price, and lines after 3000 steps")
         left.set(xlim=(days[0] - 20, days[-1] + 20), ylim=(-50, 860), ylabel="US dollars")
         years = range(2005, 2009)
         left.set_xticks([_day(year) for year in years], [str(year) for year in years])
         left.plot(days, result.price, color="#8A8A8A", linewidth=0.9)
         left.plot(days[[0, -1]], result.best_line, color=style.INK, linewidth=1.1)
-        left.text(12660, 296, "best line", color=style.INK)
+        left.text(12660, 322, "best line", color=style.INK)
         left.text(13420, 275, "price", color=style.MUTED)
         self._line = self.moving(left.plot([], [], **style.CLIPPED_STYLE)[0])
         self._raw_line = self.moving(left.plot([], [], **style.RAW_STYLE)[0])
-        says = {"transform": left.transAxes, "ha": "left", "va": "top"}
-        self._line_says = self.moving(left.text(0.03, 0.985, "", color=style.CLIPPED_TEXT, **says))
-        self._raw_says = self.moving(left.text(0.03, 0.915, "", color=style.RAW_TEXT, **says))
-        self._input = self.moving(
-            left.text(14166, 55, "", color=style.INK, ha="right", va="bottom")
-        )
+        words = {"transform": left.transAxes, "ha": "left", "va": "top"}
+        for height, key, color in ((0.985, "——  clipped", style.CLIPPED_TEXT), (0.915, "– –  raw", style.RAW_TEXT)):
+            left.text(0.03, height, key, color=color, **words)
+        self._line_says = self.moving(left.text(0.345, 0.985, "", color=style.CLIPPED_TEXT, **words))
+        self._raw_says = self.moving(left.text(0.345, 0.915, "", color=style.RAW_TEXT, **words))
+        self._input = self.moving(left.text(14166, 55, "", color=style.INK, ha="right", va="bottom"))
 
-        right = self.panel("error", (0.555, 0.13, 0.425, 0.77), title="rmse while training")
+        right = self.panel("error", (0.56, 0.13, 0.42, 0.77), title="Error while training")
         right.set_yscale("function", functions=(squeeze, stretch))
-        right.set(xscale="log", xlim=(1, 3100), ylim=(58, _TOP), xlabel="training step")
+        right.set(
+            xscale="log", xlim=(1, 3100), ylim=(58, _TOP), xlabel="training step", ylabel="rmse (squeezed above 1000)"
+        )
         right.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
         ticks = {60: "60", 100: "100", 200: "200", 400: "400", 1000: "1000", 1e6: "10⁶", 1e12: "10¹²", 1e30: "10³⁰"}
-        right.set_yticks(list(ticks) + [1e100], [*ticks.values(), "10¹⁰⁰"])
+        right.set_yticks([*ticks, 1e100], [*ticks.values(), "10¹⁰⁰"])
         right.minorticks_off()
         right.axhspan(1000, _TOP, color="#F4F4F4", zorder=0)
-        right.text(2900, 1.5e3, "axis squeezed above 1000", color=style.MUTED, ha="right", va="bottom")
         for level, name in ((result.constant_rmse, "constant"), (result.best_rmse, "best line")):
             right.axhline(level, color="#7A7A7A", linewidth=1)
             right.text(2900, level * 1.02, f"{name} {level:.0f}", color=style.INK, ha="right", va="bottom")
@@ -70,29 +71,27 @@ class PricesFigure(style.LiveFigure):
     def update(self, result: Any) -> None:
         ends = result.days[[0, -1]]
         self._line.set_data(ends, np.clip(result.line, -1e5, 1e5))
-        self._line_says.set_text(f"——  clipped, last step: {_words(result, result.clipped, result.line)}")
+        self._line_says.set_text(_where(result.line))
         self._error.set_data(result.steps, result.clipped.rmse)
         self._raw_error.set_data(result.steps, result.raw.rmse)
-        self._input.set_text(
-            "x = −1.73 … 1.73, standardised" if result.state.scaled else "x = 12649 … 14166, days since 1970"
-        )
+        self._input.set_text("x = −1.73 … 1.73" if result.state.scaled else "x = 12649 … 14166")
         step = result.raw.gone
         if step is None:
             self._raw_line.set_data(ends, np.clip(result.raw_line, -1e5, 1e5))
-            self._raw_says.set_text(f"– –  raw, last step: {_words(result, result.raw, result.raw_line)}")
+            self._raw_says.set_text(_where(result.raw_line))
             self._gone.set_data([], [])
             self._gone_says.set_text("")
         else:
             self._raw_line.set_data([], [])
-            self._raw_says.set_text(f"– –  raw: gone at step {step} (inf)")
+            self._raw_says.set_text("(gone)")
             self._gone.set_data([step], [_TOP])
             self._gone_says.set_position((step * 1.2, _TOP / 1e20))
-            self._gone_says.set_text(f"raw: inf at step {step}")
+            self._gone_says.set_text(f"inf at step {step}")
 
 
-def _words(result: Any, fit: Any, line: np.ndarray) -> str:
-    """The rmse of a run's last line, and whether that line can be seen."""
-    return f"rmse {result.words(fit.final)}" + ("" if line.max() > -50 and line.min() < 860 else ", off the chart")
+def _where(line: np.ndarray) -> str:
+    """What to say of a line that cannot be seen."""
+    return "" if line.max() > -50 and line.min() < 860 else "(off the chart)"
 
 
 def _day(year: int) -> float:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, LogLocator
+from matplotlib.ticker import FuncFormatter
 
 from gclip_lessons.figures import style
 
@@ -18,18 +18,18 @@ class ProgramFigure(style.LiveFigure):
 
     def draw(self, result: Any) -> None:
         last = result.n_steps
-        theta = self.panel("theta", (0.07, 0.13, 0.38, 0.76), title="Ten parameters, clipped")
+        theta = self.panel("theta", (0.085, 0.13, 0.37, 0.76), title="Ten parameters, clipped")
         theta.set(xlim=(0, last), ylim=(-self.reach, self.reach), xlabel="step", ylabel="θ")
         theta.axhline(0, color="#9A9A9A", linewidth=0.8, zorder=1)
-        look = style.CLIPPED_STYLE | {"linewidth": 1.2, "marker": "o", "markersize": 3}
+        look = style.CLIPPED_STYLE | {"linewidth": 1.3}
         self._lines = [self.moving(theta.plot([], [], **look)[0]) for _ in range(result.clipped.shape[-1])]
-        loss = self.panel("loss", (0.57, 0.13, 0.40, 0.76), title="Loss: the sum of squares")
+        loss = self.panel("loss", (0.57, 0.13, 0.40, 0.76), title="Sum of squares")
         loss.set(yscale="log", xlim=(0, last), ylim=(self.low, self.high), xlabel="step", ylabel="loss")
-        loss.yaxis.set_major_locator(LogLocator(numticks=8))
+        loss.set_yticks([1e-8, 1e-6, 1e-4, 1e-2, 1, 1e2, 1e4])
         loss.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        loss.text(0.98, 0.98, "– –  not clipped", color=style.RAW_TEXT, transform=loss.transAxes, ha="right", va="top")
-        loss.text(0.98, 0.91, "●  clipped", color=style.CLIPPED_TEXT, transform=loss.transAxes, ha="right", va="top")
-        look = style.CLIPPED_STYLE | {"marker": "o", "markersize": 4}
+        for x, text, color in ((0.78, "– –  raw", style.RAW_TEXT), (1.0, "●  clipped", style.CLIPPED_TEXT)):
+            loss.text(x, 1.02, text, color=color, transform=loss.transAxes, ha="right", va="bottom")
+        look = style.CLIPPED_STYLE | {"marker": "o", "markersize": 5, "markevery": 3}
         self._clipped = self.moving(loss.plot([], [], **look)[0])
         self._raw = self.moving(loss.plot([], [], **style.RAW_STYLE)[0])
 

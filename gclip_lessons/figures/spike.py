@@ -48,7 +48,7 @@ class SpikeFigure(style.LiveFigure):
         angle.text(2, 91, "90°: no longer downhill", color=style.MUTED)
         numbers = np.arange(2, 101)
         angle.plot(numbers, np.degrees(np.arccos(1 / np.sqrt(numbers))), color="#BBBBBB", linewidth=6, zorder=1)
-        angle.text(11, 58, "grey: the bound, arccos(1/√d)", color=style.MUTED)
+        angle.text(9.5, 57, "grey: the bound, arccos(1/√d)", color=style.MUTED)
         self._curve = self.moving(angle.plot([], [], **style.CLIPPED_STYLE)[0])
         look = {"markersize": 12, "markeredgewidth": 2, "markerfacecolor": "white", "color": style.CLIPPED}
         self._at = self.moving(angle.plot([], [], "o", **look, zorder=6)[0])

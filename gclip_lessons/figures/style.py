@@ -153,14 +153,16 @@ def encode_png(rgba: np.ndarray) -> bytes:
 
 
 def _data_of(artist: Artist) -> tuple[Any, ...]:
-    """What the artist shows, as plain comparable values."""
+    """What the artist shows, as plain values; numbers as text, in which NaN equals itself."""
     facts: list[Any] = [type(artist).__name__, artist.get_visible()]
+    if not artist.get_visible() or getattr(artist, "get_text", lambda: "text")() == "":
+        return tuple(facts)
     for name in ("get_xydata", "get_xy", "get_offsets", "get_position", "get_array", "get_width", "get_height"):
         if hasattr(artist, name):
             value = getattr(artist, name)()
-            facts.append(None if value is None else np.asarray(value, float).round(9).tolist())
+            facts.append(None if value is None else str(np.asarray(value, float).round(9).tolist()))
     if hasattr(artist, "get_paths"):
-        facts.append([path.vertices.round(9).tolist() for path in artist.get_paths()])
+        facts.append(str([path.vertices.round(9).tolist() for path in artist.get_paths()]))
     if hasattr(artist, "get_text"):
         facts.append(artist.get_text())
     if hasattr(artist, "get_color"):

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter
 
 from gclip_lessons.figures import style
-from gclip_lessons.figures.parts import Arrow
+from gclip_lessons.figures.parts import Arrow, key
 
 
 class TensorsFigure(style.LiveFigure):
@@ -26,13 +26,12 @@ class TensorsFigure(style.LiveFigure):
         self._raw = Arrow(self, plane, head=0.5, ring=True, **style.RAW_STYLE)
         self._global = Arrow(self, plane, head=0.5, **style.CLIPPED_STYLE)
         self._each = Arrow(self, plane, head=0.5, **style.OTHER_STYLE)
-        key = [
-            ("– –  raw", style.RAW_TEXT),
-            ("––  global", style.CLIPPED_TEXT),
-            ("– ·  per tensor", style.OTHER_TEXT),
-        ]
-        for k, (text, color) in enumerate(key):
-            plane.text(0.98, 0.97 - 0.075 * k, text, color=color, transform=plane.transAxes, ha="right", va="top")
+        names = {
+            "raw": (style.RAW_STYLE, style.RAW_TEXT),
+            "global": (style.CLIPPED_STYLE, style.CLIPPED_TEXT),
+            "per tensor": (style.OTHER_STYLE, style.OTHER_TEXT),
+        }
+        key(plane, names, "upper right")
 
         turn = self.panel("turn", (0.55, 0.13, 0.42, 0.76), title="Turn of the whole gradient")
         turn.set(xscale="log", xlim=(0.1, 20), ylim=(-2, 50), xlabel="threshold c", ylabel="turn in degrees")

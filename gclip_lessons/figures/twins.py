@@ -38,7 +38,7 @@ class TwinsFigure(style.LiveFigure):
         style.draw_contours(plane, result.loss, levels=np.geomspace(0.3, 40, 8))
         plane.plot([0], [0], "+", color=style.INK, markersize=10)
         key = [
-            ("– –  not clipped", style.RAW_TEXT, 0.60),
+            ("– –  raw", style.RAW_TEXT, 0.56),
             ("●  A", style.CLIPPED_TEXT, 0.78),
             ("◇  B", style.OTHER_TEXT, 1.0),
         ]
@@ -64,9 +64,7 @@ class TwinsFigure(style.LiveFigure):
         shown = result.state.step
         self._raw.set_data(*np.clip(result.raw[: shown + 1], -1e3, 1e3).T)
         self._start.set_data([result.state.x], [result.state.y])
-        for path, steps, points, lengths in zip(
-            self._paths, self._lengths, result.paths, result.lengths, strict=True
-        ):
+        for path, steps, points, lengths in zip(self._paths, self._lengths, result.paths, result.lengths, strict=True):
             path.set_data(*np.clip(points[: shown + 1], -1e3, 1e3).T)
             steps.set_data(np.arange(1, shown + 1), np.clip(lengths[:shown], self.floor / 10, 1e3))
         ceiling = result.state.learning_rate * result.state.max_norm

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from gclip_lessons.figures import style
+from gclip_lessons.figures.parts import key
 
 _LOWEST, _HIGHEST = 0.05, 300.0
 
@@ -33,9 +34,12 @@ class TwoLayerFigure(style.LiveFigure):
             for look in (style.RAW_STYLE, style.CLIPPED_STYLE, style.OTHER_STYLE)
         ]
         self._step = self.moving(loss.axvline(0, color=style.MUTED, linewidth=1))
-        key = ("– –  raw", style.RAW_TEXT), ("––  global", style.CLIPPED_TEXT), ("– ·  per tensor", style.OTHER_TEXT)
-        for k, (text, color) in enumerate(key):
-            fit.text(0.03, 0.96 - 0.075 * k, text, color=color, transform=fit.transAxes, va="top")
+        names = {
+            "raw": (style.RAW_STYLE, style.RAW_TEXT),
+            "global": (style.CLIPPED_STYLE, style.CLIPPED_TEXT),
+            "per tensor": (style.OTHER_STYLE, style.OTHER_TEXT),
+        }
+        key(fit, names, "upper left")
 
     def update(self, result: Any) -> None:
         steps = np.arange(result.losses[0].size)

@@ -10,7 +10,7 @@ from gclip_lessons.figures import style
 
 LEVELS = (0.3, 1, 3, 10, 30, 100)
 ROLES = (("raw", style.RAW_STYLE), ("value", style.CLIPPED_STYLE), ("norm", style.OTHER_STYLE))
-FAR = 1e3  # a diverging run is drawn up to here, which is outside of every panel
+FAR = 30.0  # a run that leaves the panel is drawn up to here
 
 
 class ValleyFigure(style.LiveFigure):

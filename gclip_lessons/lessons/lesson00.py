@@ -24,8 +24,8 @@ RATES = (0.1, 0.01, 0.001)
 THRESHOLDS = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 # Every early step, later ones in neighbouring pairs: a run that jumps to and fro at every step looks on this grid as
 # it does in full.
-_PAIRS = np.unique(np.geomspace(40, N_STEPS - 1, 60).astype(int))
-STEPS = np.unique(np.concatenate([np.arange(1, 41), _PAIRS, _PAIRS + 1]))
+_PAIRS = np.unique(2 * (np.geomspace(40, N_STEPS - 1, 70) // 2).astype(int))
+STEPS = np.unique(np.concatenate([np.arange(1, 41), _PAIRS, _PAIRS + 1, [N_STEPS]]))
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class PricesState(State):
 class Fit:
     """One run on the prices: its rmse at STEPS and its last line, and how many of its steps were clipped.
 
-    ``lately`` is the least and the largest rmse of its last 100 steps, ``gone`` the step at which it became infinite, ``arrives`` the step from which its rmse stays within 1% of the
-    best line's; None where that did not happen.
+    ``lately`` is the least and the largest rmse of its last 100 steps, ``gone`` the step at which it became infinite,
+    ``arrives`` the step from which its rmse stays within 1% of the best line's; None where that did not happen.
     """
 
     rmse: np.ndarray
@@ -68,9 +68,6 @@ class PricesResult:
     constant_rmse: float
 
     steps = STEPS
-
-    def words(self, rmse: float) -> str:
-        return short(rmse)
 
     @property
     def line(self) -> np.ndarray:
@@ -164,6 +161,11 @@ def short(value: float) -> str:
     return f"{value:.0f}" if value < 1e4 else f"{value:.1e}".replace("e+0", "e").replace("e+", "e")
 
 
+def span(low: float, high: float) -> str:
+    """Two rmse values as one word: a single number where they agree within 1%."""
+    return short(low) if high < 1.01 * low else f"{short(low)}–{short(high)}"
+
+
 def read_prices(result: PricesResult) -> str:
     """The live sentence of the first demo."""
     c, raw, clipped = result.state.max_norm, result.raw, result.clipped
@@ -196,7 +198,7 @@ PRICES = Demo(
     PricesFigure,
     read_prices,
     presets={
-        "it explodes": Preset(PricesState(), "What do you have to do to c until the clipped run fits anything?"),
+        "it explodes": Preset(PricesState(), "How far down must c go until the clipped run settles?"),
         "clipped": Preset(PricesState(max_norm=1.0), "The run is finite now. Is it a fit?"),
         "best clip": Preset(
             PricesState(max_norm=0.01, learning_rate="0.01"), "The best of 18 settings (η, c): what did it learn?"
@@ -269,9 +271,7 @@ class CoshResult:
 
 
 @lru_cache(maxsize=16)
-def descents(
-    learning_rate: float, start: tuple[float, float], thresholds: tuple[float, ...], n_steps: int = WALL_STEPS
-) -> tuple[Descent, ...]:
+def descents(learning_rate: float, start: tuple[float, float], thresholds: tuple[float, ...]) -> tuple[Descent, ...]:
     """Descend cosh x + cosh y with every threshold, all in one batch; the threshold inf clips nothing."""
     model = Cosh()
     path = train(
@@ -279,14 +279,14 @@ def descents(
         np.tile(start, (len(thresholds), 1)),
         SGD(learning_rate),
         ClipByGlobalNorm(np.array(thresholds)),
-        n_steps=n_steps,
+        n_steps=WALL_STEPS,
     )
     with np.errstate(all="ignore"):
         last = np.linalg.norm(model.loss_and_grad(path.params[-1])[1], axis=-1)
     norm = np.concatenate([path.grad_norm, last[None]])
     n_clipped, gone = path.clipped.sum(0), path.first_nonfinite
     return tuple(
-        Descent(path.params[:, k], norm[:, k], int(n_clipped[k]), int(gone[k]) if gone[k] <= n_steps else None)
+        Descent(path.params[:, k], norm[:, k], int(n_clipped[k]), int(gone[k]) if gone[k] <= WALL_STEPS else None)
         for k in range(len(thresholds))
     )
 
@@ -315,7 +315,8 @@ def read_cosh(result: CoshResult) -> str:
         if clipped.gone is None
         else f"its first step was {short(first)} long"
     )
-    return f"{now}Clipped (η = {state.learning_rate:g}, c = {plain(state.max_norm)}): {_fate(clipped)}; {share}. Raw: {_fate(raw)}."
+    settings = f"(η = {state.learning_rate:g}, c = {plain(state.max_norm)})"
+    return f"{now}Clipped {settings}: {_fate(clipped)}; {share}. Raw: {_fate(raw)}."
 
 
 def _is_inside(result: CoshResult) -> bool:
@@ -327,7 +328,7 @@ def _fate(run: Descent) -> str:
     if run.gone is not None:
         return f"gone at step {run.gone} (inf)"
     if run.arrives is not None:
-        return f"reaches ‖g‖ ≤ 1e-6 at step {run.arrives}"
+        return f"down to ‖g‖ ≤ 1e-6 at step {run.arrives}"
     return f"‖g‖ = {run.norm[-1]:.2g} after {WALL_STEPS} steps"
 
 
@@ -341,7 +342,8 @@ COSH = Demo(
         "clipped": Preset(CoshState(), "Same η, same start, c = 1: does it only survive, or does it arrive?"),
         "c too small": Preset(CoshState(max_norm=0.1), "What does a ten times smaller c cost?"),
         "small η without clipping": Preset(
-            CoshState(max_norm=1e5, learning_rate=0.0017), "The largest steps that are safe at the top: enough at the bottom?"
+            CoshState(max_norm=1e5, learning_rate=0.0017),
+            "The largest steps that are safe at the top: enough at the bottom?",
         ),
     },
     drag=lambda state, panel, x, y: (
@@ -350,10 +352,17 @@ COSH = Demo(
 )
 
 
-def steps_to_goal(learning_rate: float, max_norm: float, *, start: tuple[float, float] = (10.0, 1.0), n_steps: int) -> int | None:
-    """How many steps until ‖g‖ ≤ 1e-6 on the wall; None if not within ``n_steps``."""
-    (run,) = descents(learning_rate, start, (max_norm,), n_steps)
-    return run.arrives
+def steps_to_goal(learning_rates: Sequence[float], thresholds: Sequence[float], n_steps: int) -> list[int | None]:
+    """How many steps from (10, 1) to ‖g‖ ≤ 1e-6, for each pair (η, c), all in one batch; None if not that soon."""
+    norm = train(
+        Cosh(),
+        np.tile((10.0, 1.0), (len(thresholds), 1)),
+        SGD(np.array(learning_rates)),
+        ClipByGlobalNorm(np.array(thresholds)),
+        n_steps=n_steps,
+    ).grad_norm
+    there = norm <= GOAL
+    return [int(first) if found else None for first, found in zip(there.argmax(0), there.any(0), strict=True)]
 
 
 # --- Predictions --------------------------------------------------------------------------------------------------
@@ -379,7 +388,8 @@ PREDICTIONS = {
     "finite": Prediction(
         key="00.a",
         question="A trend line is trained on share prices, with the date as it comes: a day number near 13 000. "
-        "Without clipping the run is infinite within 30 steps. With clipping it stays finite, whatever c is. You try 18 "
+        "Without clipping the run is infinite within 30 steps. With clipping it stays finite, whatever c is. You try "
+        "18 "
         "settings of η and c, 3000 steps each. How good is the best of them?",
         truth=quality_of_best_clip,
         options={
@@ -389,21 +399,24 @@ PREDICTIONS = {
             "worse": "worse than a constant guess",
         },
         explain={
-            "best": "That is what one hopes for. Clipping took the explosion away, but not what caused it: day numbers so "
+            "best": "That is what one hopes for. Clipping took the explosion away, but not what caused it: day "
+            "numbers so "
             "large that slope and height of the line need steps of very different size.",
             "half": "Not even that. The slope is found quickly and the height of the line hardly moves in 3000 steps.",
             "hardly": "Yes. Finite is not fitted: the slope is found and the height of the line hardly moves.",
-            "worse": "Twelve of the 18 are, or are at every other step. The best one learns the slope of a line through 0 dollars in 1970, and that "
+            "worse": "Twelve of the 18 are, or are at every other step. The best one learns the slope of a line "
+            "through 0 dollars in 1970, and that "
             "is a little better than a constant.",
         },
         evidence=numbers_of_best_clip,
     ),
     "wall": Prediction(
         key="00.b",
-        question="Next, a wall: cosh x + cosh y from the point (10, 1). Unclipped, η = 0.5 is infinite after one step, and "
+        question="Next, a wall: cosh x + cosh y from the point (10, 1). Unclipped, η = 0.5 is infinite after one "
+        "step, and "
         "the small η that survives needs thousands of steps to bring ‖g‖ down to 1e-6. How many steps does "
         "η = 0.5 need with c = 1?",
-        truth=lambda: float(steps_to_goal(0.5, 1.0, n_steps=WALL_STEPS) or np.inf),
+        truth=lambda: float(descend(CoshState()).clipped.arrives),
         unit="steps",
         explain={
             "low": "A clipped step has length ηc = 0.5, and the start is 10 away: that alone takes about 20. Then the "
@@ -543,38 +556,47 @@ EXERCISES = {
                 only_centres, "The mean is 0 now, but the spread is what it was: divide by the standard deviation too."
             ),
             Misconception(
-                only_divides, "The spread is 1 now, but the mean is not 0. It is the large mean that makes slope and height pull at each other."
+                only_divides,
+                "The spread is 1 now, but the mean is not 0. It is the large mean that makes slope and height pull "
+                "at each other.",
             ),
             Misconception(
                 forgets_the_brackets, "Division comes before subtraction: write brackets round `x - x.mean()`."
             ),
             Misconception(
                 stretches_to_0_1,
-                "That is min–max scaling, to between 0 and 1. It would also train, but its mean is not 0 and one outlier squeezes "
+                "That is min–max scaling, to between 0 and 1. It would also train, but its mean is not 0 and one "
+                "outlier squeezes "
                 "all the others together.",
             ),
             Misconception(
-                divides_by_the_variance, "You divide by the variance. Its square root, the standard deviation, has the unit of x."
+                divides_by_the_variance,
+                "You divide by the variance. Its square root, the standard deviation, has the unit of x.",
             ),
             Misconception(
                 divides_by_n_minus_1,
-                "With `ddof=1` the sum is divided by n − 1. For training it makes no difference worth having; the task asks for numpy's "
+                "With `ddof=1` the sum is divided by n − 1. For training it makes no difference worth having; the "
+                "task asks for numpy's "
                 "`std` as it comes.",
             ),
             Misconception(
                 divides_by_the_largest,
-                "Now |x| ≤ 1, but day numbers 12649 to 14166 become 0.893 to 1: nearly a constant, and hard to train on.",
+                "Now |x| ≤ 1, but day numbers 12649 to 14166 become 0.893 to 1: nearly a constant, and hard to train "
+                "on.",
             ),
             Misconception(
-                counts_from_the_first_day, "You count from the first value. Its mean is not 0: subtract the mean instead."
+                counts_from_the_first_day,
+                "You count from the first value. Its mean is not 0: subtract the mean instead.",
             ),
             Misconception(
                 scales_to_norm_1,
-                "You divide by the norm of the whole array, so the entries become smaller the more there are: a factor √n is missing.",
+                "You divide by the norm of the whole array, so the entries become smaller the more there are: a "
+                "factor √n is missing.",
             ),
             Misconception(divides_by_the_mean, "You divide by the mean, where the spread is meant: `x.std()`."),
             Misconception(
-                clips_the_dates, "That clips the *data*: every day number becomes 1, and the dates are lost. Clipping is for gradients."
+                clips_the_dates,
+                "That clips the *data*: every day number becomes 1, and the dates are lost. Clipping is for gradients.",
             ),
         ),
         hints=(
@@ -582,13 +604,15 @@ EXERCISES = {
             "Subtract `x.mean()` from every entry, then divide what you have by the standard deviation.",
             "`(x - x.mean()) / x.std()`, brackets included.",
         ),
-        explanation="Afterwards both curvatures of the loss are 1 and one learning rate suits slope and height alike. The "
+        explanation="Afterwards both curvatures of the loss are 1 and one learning rate suits slope and height "
+        "alike. The "
         "course's own `data.standardize` does this for every column, and refuses a constant one.",
     ),
     "will_explode": Exercise(
         key="00.2",
         title="Will it explode?",
-        task="Near a minimum, along a direction of curvature λ, one step of plain gradient descent multiplies the distance to "
+        task="Near a minimum, along a direction of curvature λ, one step of plain gradient descent multiplies the "
+        "distance to "
         "the minimum by 1 − ηλ. Write `will_explode(learning_rate, curvatures)`: `True` if the distance grows along "
         "any direction, `False` if it does not. All curvatures are above 0.",
         solution=will_explode,
@@ -610,37 +634,51 @@ EXERCISES = {
         misconceptions=(
             Misconception(
                 one_over_the_curvature,
-                "Between 1/λ and 2/λ the run steps *across* the minimum, and still comes nearer at each step. It grows from 2/λ on.",
+                "Between 1/λ and 2/λ the run steps *across* the minimum, and still comes nearer at each step. It "
+                "grows from 2/λ on.",
             ),
             Misconception(
-                looks_at_the_flattest, "You look at the smallest curvature. The steepest direction is the first to explode."
+                looks_at_the_flattest,
+                "You look at the smallest curvature. The steepest direction is the first to explode.",
             ),
             Misconception(
                 averages_the_curvatures, "An average hides the one steep direction, and one is enough to explode."
             ),
             Misconception(
-                adds_the_curvatures, "Directions do not add up: each has its own factor 1 − ηλ. Look at the largest λ alone."
-            ),
-            Misconception(says_when_it_converges, "This is `True` when the run is safe: the comparison is the wrong way round."),
-            Misconception(
-                counts_the_limit_too, "At η = 2/λ the factor is exactly −1: the run jumps to and fro, but the distance does not grow."
-            ),
-            Misconception(turns_the_fraction_over, "λ/2 is the fraction turned over: the larger λ, the smaller η must be."),
-            Misconception(
-                forgets_the_curvature, "η = 2 is the limit only where λ = 1. On raw dates λ is 1.8e8, and the limit 1.1e-8."
+                adds_the_curvatures,
+                "Directions do not add up: each has its own factor 1 − ηλ. Look at the largest λ alone.",
             ),
             Misconception(
-                drops_the_bars, "1 − ηλ is never above 1 here. It is when it falls below −1 that the distance grows: |1 − ηλ| > 1."
+                says_when_it_converges, "This is `True` when the run is safe: the comparison is the wrong way round."
             ),
-            Misconception(looks_at_the_first, "You look at the first curvature only. Any direction can be the steep one."),
+            Misconception(
+                counts_the_limit_too,
+                "At η = 2/λ the factor is exactly −1: the run jumps to and fro, but the distance does not grow.",
+            ),
+            Misconception(
+                turns_the_fraction_over, "λ/2 is the fraction turned over: the larger λ, the smaller η must be."
+            ),
+            Misconception(
+                forgets_the_curvature,
+                "η = 2 is the limit only where λ = 1. On raw dates λ is 1.8e8, and the limit 1.1e-8.",
+            ),
+            Misconception(
+                drops_the_bars,
+                "1 − ηλ is never above 1 here. It is when it falls below −1 that the distance grows: |1 − ηλ| > 1.",
+            ),
+            Misconception(
+                looks_at_the_first, "You look at the first curvature only. Any direction can be the steep one."
+            ),
         ),
         hints=(
             "The distance grows where |1 − ηλ| > 1. With η and λ above 0, which of the two ends can that be?",
             "1 − ηλ < −1 means η > 2/λ. For which λ does that happen first?",
             "Compare `learning_rate` with `2 / curvatures.max()`, and think of the case where they are equal.",
         ),
-        explanation="The steepest direction sets the limit, η ≤ 2/λmax, and the flattest one pays for it: it needs about 1/(ηλmin) "
-        "steps. On raw dates the two differ by a factor of 1.7e11, and that, not the gradient's length, is the illness.",
+        explanation="The steepest direction sets the limit, η ≤ 2/λmax, and the flattest one pays for it: it needs "
+        "about 1/(ηλmin) "
+        "steps. On raw dates the two differ by a factor of 1.7e11, and that, not the gradient's length, is the "
+        "illness.",
     ),
 }
 
@@ -652,32 +690,52 @@ QUIZ = Quiz(
         Question(
             "A run ends in inf. What do you look at first?",
             (
-                Option("the threshold: lower c until it is finite", "It will be finite, and may have learned nothing: see the prices."),
-                Option("the optimiser: Adam does not explode", "It hides the scale of the data rather than mending it. Look at the data first."),
+                Option(
+                    "the threshold: lower c until it is finite",
+                    "It will be finite, and may have learned nothing: see the prices.",
+                ),
+                Option(
+                    "the optimiser: Adam does not explode",
+                    "It hides the scale of the data rather than mending it. Look at the data first.",
+                ),
                 Option(
                     "the data: their scale, and entries that do not belong",
                     "Yes. It costs one line, and on the prices it was the whole cure. Then η, then clipping.",
                     right=True,
                 ),
-                Option("the learning rate: halve it until it is finite", "That is second. On the prices it gave a finite run and no fit."),
+                Option(
+                    "the learning rate: halve it until it is finite",
+                    "That is second. On the prices it gave a finite run and no fit.",
+                ),
             ),
         ),
         Question(
             "With clipping, a run on raw dates stays finite. What has been shown?",
             (
-                Option("that no step was longer than ηc", "Yes, that and no more. Whether it fits, the loss must say.", right=True),
+                Option(
+                    "that no step was longer than ηc",
+                    "Yes, that and no more. Whether it fits, the loss must say.",
+                    right=True,
+                ),
                 Option("that the run converges", "It may jump to and fro for ever, as at c = 1 and η = 0.1."),
-                Option("that the gradients became small", "They stay as long as they were: only the step that is made of them is shortened."),
+                Option(
+                    "that the gradients became small",
+                    "They stay as long as they were: only the step that is made of them is shortened.",
+                ),
                 Option("that c was chosen well", "Every finite c keeps this run finite, good and bad ones alike."),
             ),
         ),
         Question(
             "On cosh x + cosh y clipping turned thousands of steps into dozens. Why there, and not on the prices?",
             (
-                Option("cosh has no noise, prices have", "Neither training run has noise: both use all their data at each step."),
+                Option(
+                    "cosh has no noise, prices have",
+                    "Neither training run has noise: both use all their data at each step.",
+                ),
                 Option(
                     "on cosh the curvature is large only where the gradient is",
-                    "Yes: clip far out, and near the minimum a large η is safe. On the prices the curvature is the same everywhere.",
+                    "Yes: clip far out, and near the minimum a large η is safe. On the prices the curvature is the "
+                    "same everywhere.",
                     right=True,
                 ),
                 Option("cosh has two parameters only", "So has the line: slope and height."),
@@ -687,10 +745,17 @@ QUIZ = Quiz(
         Question(
             "The dates are scaled and η = 0.1 converges. What does c = 10 add?",
             (
-                Option("speed: the direction is kept", "Shorter steps in the same direction arrive later: see the last preset."),
+                Option(
+                    "speed: the direction is kept",
+                    "Shorter steps in the same direction arrive later: see the last preset.",
+                ),
                 Option("a better fit in the end", "The best line is the same one, and both runs reach it."),
                 Option("accuracy: it removes noise", "There is no noise here to remove."),
-                Option("nothing good: it is slower to arrive", "Yes: the same line, about ten times as many steps.", right=True),
+                Option(
+                    "nothing good: it is slower to arrive",
+                    "Yes: the same line, about ten times as many steps.",
+                    right=True,
+                ),
             ),
         ),
     ),

@@ -88,7 +88,7 @@ def read_twins(result: TwinsResult) -> str:
     """The live sentence of the first demo."""
     state, n = result.state, result.state.step
     if n == 0:
-        return f"Step 0: both runs stand at the start ({state.x:g}, {state.y:g})."
+        return f"Step 0: both runs stand at the start, x = {state.x:g} and y = {state.y:g}."
     if state.x == state.y == 0:
         return "Both runs start at the minimum. The gradient is zero, and so is every step."
     eta, product = state.learning_rate, state.learning_rate * state.max_norm
@@ -122,12 +122,15 @@ TWINS = Demo(
     read_twins,
     presets={
         "one path": Preset(TwinsState(), "B has four times the η of A and a quarter of its c. Where does B go?"),
-        "they part": Preset(TwinsState(max_norm=1.0), "c twice as large: from which step is ηc no longer all that matters?"),
+        "they part": Preset(
+            TwinsState(max_norm=1.0), "c twice as large: from which step is ηc no longer all that matters?"
+        ),
         "no clipping": Preset(
             TwinsState(learning_rate=0.05, max_norm=100.0), "c above every norm: which knob is left?"
         ),
         "η too large": Preset(
-            TwinsState(learning_rate=0.6, max_norm=0.3, ratio=0.5), "Not clipped, this η diverges. What do A and B do instead?"
+            TwinsState(learning_rate=0.6, max_norm=0.3, ratio=0.5),
+            "Not clipped, this η diverges. What do A and B do instead?",
         ),
     },
     drag=lambda state, panel, x, y: (
@@ -139,7 +142,7 @@ TWINS = Demo(
 
 CURVATURE = 100.0
 STEEP = Quadratic.diagonal(np.array([CURVATURE]))
-FLOOR_START, FLOOR_STEPS = 0.07, 300
+FLOOR_START, FLOOR_STEPS = float(np.sqrt(0.005)), 300  # no number of steps ηc leads from a root to 0 exactly
 
 
 @dataclass(frozen=True)
@@ -220,8 +223,11 @@ def read_floor(result: FloorResult) -> str:
             f"η = {eta:g} is exactly 2/λ: the swing neither grows nor dies, here at amplitude "
             f"{result.amplitude:.3g}, and ηc/2 = {half:.3g} is the most it can be."
         )
-    if result.curvature * end > c and result.amplitude < 0.95 * half:
-        return f"After {n} steps the run is still on its way at y = {end:.3g}: each step is ηc = {2 * half:.3g} long."
+    if awake == n and result.clipped.min() > 0:
+        return (
+            f"All {n} steps are clipped to the length ηc = {2 * half:.2g}, and the run is still on its way to the "
+            f"minimum, at y = {end:.3g}."
+        )
     if eta < result.limit:
         return (
             f"η = {eta:g} is below 2/λ = {result.limit:g}: clipping shortens {awake} of {n} steps, then it "
@@ -298,7 +304,9 @@ def read_program(result: ProgramResult) -> str:
     flips = int(np.sum(before * after < 0))
     first, last = result.clipped_loss[[0, -1]]
     missing = ", as if η were missing" if eta == 1 else ""
-    ending = f"The last step flips the sign of {flips} of {len(after)} parameters" if flips else "No sign flips any more"
+    ending = (
+        f"The last step flips the sign of {flips} of {len(after)} parameters" if flips else "No sign flips any more"
+    )
     return (
         f"η = {eta:g}{missing}: in {result.n_steps} steps the loss goes from {first:.3g} to {last:.3g}. {ending}, "
         f"and moves none by more than {np.max(np.abs(after - before)):.2g} (ηc = {eta * result.state.max_value:.3g})."
@@ -383,12 +391,14 @@ PREDICTIONS = {
             "diverges": "far away: η is above the limit",
         },
         explain={
-            "converges": "It would need shorter and shorter steps. But near the minimum gradients are below c, clipping "
+            "converges": "It would need shorter and shorter steps. But near the minimum gradients are below c, "
+            "clipping "
             "leaves them alone, and this η throws y further out at every step.",
             "stops": "Only a zero gradient can stop it. At the threshold the step still has length ηc.",
             "bounces": "Yes. Inside |y| < c/λ clipping sleeps and η drives y outwards, outside clipping holds it: it "
             "ends in a swing of width ηc, amplitude ηc/2.",
-            "diverges": "It would, were it not clipped: far from the minimum each step is only ηc long, and leads back.",
+            "diverges": "It would, were it not clipped: far from the minimum each step is only ηc long, and leads "
+            "back.",
         },
         evidence=lambda: read_floor(find_floor(FloorState())),
     ),
@@ -437,15 +447,11 @@ def clips_the_step(theta: np.ndarray, grad: np.ndarray, learning_rate: float, ma
     return theta - _clip(learning_rate * grad, max_norm)
 
 
-def takes_c_for_the_rate(
-    theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float
-) -> np.ndarray:
+def takes_c_for_the_rate(theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float) -> np.ndarray:
     return theta - max_norm * grad
 
 
-def exchanges_the_knobs(
-    theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float
-) -> np.ndarray:
+def exchanges_the_knobs(theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float) -> np.ndarray:
     return theta - max_norm * _clip(grad, learning_rate)
 
 
@@ -453,9 +459,7 @@ def climbs(theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: 
     return theta + learning_rate * _clip(grad, max_norm)
 
 
-def clamps_coordinates(
-    theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float
-) -> np.ndarray:
+def clamps_coordinates(theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float) -> np.ndarray:
     return theta - learning_rate * np.clip(grad, -max_norm, max_norm)
 
 
@@ -464,9 +468,7 @@ def always_normalizes(theta: np.ndarray, grad: np.ndarray, learning_rate: float,
     return theta - learning_rate * grad * (max_norm / norm if norm else 1.0)
 
 
-def forgets_the_learning_rate(
-    theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float
-) -> np.ndarray:
+def forgets_the_learning_rate(theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float) -> np.ndarray:
     return theta - _clip(grad, max_norm)
 
 
@@ -474,23 +476,35 @@ def never_clips(theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_n
     return theta - learning_rate * grad
 
 
-def divides_by_the_norm_only(
-    theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float
-) -> np.ndarray:
+def divides_by_the_norm_only(theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float) -> np.ndarray:
     norm = np.sqrt(np.sum(grad**2))
     return theta - learning_rate * (grad / norm if norm > max_norm else grad)
 
 
-def returns_the_step_only(
-    theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float
-) -> np.ndarray:
+def returns_the_step_only(theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float) -> np.ndarray:
     return -learning_rate * _clip(grad, max_norm)
 
 
-def clips_the_parameters(
-    theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float
-) -> np.ndarray:
+def clips_the_parameters(theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float) -> np.ndarray:
     return _clip(theta - learning_rate * grad, max_norm)
+
+
+def forgets_the_root(theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float) -> np.ndarray:
+    norm = np.sum(grad**2)
+    return theta - learning_rate * (grad * max_norm / norm if norm > max_norm else grad)
+
+
+def steps_by_c(theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float) -> np.ndarray:
+    return theta - max_norm * _clip(grad, max_norm)
+
+
+def takes_the_max(theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float) -> np.ndarray:
+    norm = np.sqrt(np.sum(grad**2))
+    return theta - learning_rate * grad * (max(1.0, max_norm / norm) if norm else 1.0)
+
+
+def skips_long_gradients(theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float) -> np.ndarray:
+    return theta - learning_rate * grad * (np.sqrt(np.sum(grad**2)) <= max_norm)
 
 
 def central_difference(loss: Callable[[np.ndarray], float], theta: np.ndarray, h: float) -> np.ndarray:
@@ -570,6 +584,14 @@ def nudges_whole_numbers(loss: Callable[[np.ndarray], float], theta: np.ndarray,
     return grad
 
 
+def knows_one_loss(loss: Callable[[np.ndarray], float], theta: np.ndarray, h: float) -> np.ndarray:
+    return 2.0 * theta
+
+
+def goes_half_the_way(loss: Callable[[np.ndarray], float], theta: np.ndarray, h: float) -> np.ndarray:
+    return _differences(loss, theta, h / 2, h / 2) / h
+
+
 def sum_of_squares(theta: np.ndarray) -> float:
     return float(np.sum(theta**2))
 
@@ -629,6 +651,18 @@ def compares_with_c(learning_rate: float, curvature: float, max_norm: float) -> 
     return 0.0 if learning_rate * max_norm < 2 / curvature else learning_rate * max_norm / 2
 
 
+def gives_the_threshold(learning_rate: float, curvature: float, max_norm: float) -> float:
+    return 0.0 if learning_rate < 2 / curvature else max_norm
+
+
+def always_one_step_wide(learning_rate: float, curvature: float, max_norm: float) -> float:
+    return learning_rate * max_norm
+
+
+def always_where_clipping_begins(learning_rate: float, curvature: float, max_norm: float) -> float:
+    return max_norm / curvature
+
+
 EXERCISES = {
     "update": Exercise(
         key="01.1",
@@ -642,7 +676,7 @@ EXERCISES = {
             Probe((np.array([1.0, 1.0]), np.array([3.0, 4.0]), 0.1, 2.0), "norm above c"),
             Probe((np.array([1.0, 1.0]), np.array([0.3, -0.4]), 0.1, 2.0), "norm below c"),
             Probe((np.array([2.0]), np.array([4.0]), 0.1, 1.0), "one parameter, gradient above c, ηn below c"),
-            Probe((np.array([2.0]), np.array([4.0]), 1.0, 2.0), "η = 1"),
+            Probe((np.array([3.0]), np.array([4.0]), 1.0, 2.0), "η = 1"),
             Probe((np.array([1.0]), np.array([0.5]), 3.0, 1.0), "η = 3, a step longer than c"),
             Probe((np.array([1.0, -2.0]), np.array([0.0, 0.0]), 0.1, 1.0), "zero gradient"),
             Probe((np.array([0.0, 0.0, 5.0]), np.array([-2.0, 1.0, 2.0]), 0.5, 0.75), "three parameters, c below 1"),
@@ -687,8 +721,25 @@ EXERCISES = {
                 returns_the_step_only, "That is the step. The task asks where it leads: theta plus the step."
             ),
             Misconception(
+                forgets_the_root, "The norm is the square *root* of the sum of squares; here the root is missing."
+            ),
+            Misconception(
+                steps_by_c,
+                "The clip is right, but c multiplies the result once more, where η belongs: c has done its work in "
+                "the clip.",
+            ),
+            Misconception(
+                takes_the_max,
+                "A max where the min belongs: short gradients are stretched to c, and long ones stay as they are.",
+            ),
+            Misconception(
+                skips_long_gradients,
+                "A long gradient makes no step at all here. Clipping shortens it: its direction is worth following.",
+            ),
+            Misconception(
                 clips_the_parameters,
-                "You clip the new *parameters*. That is another thing (weight clipping): clip the gradient, before the step.",
+                "You clip the new *parameters*. That is another thing (weight clipping): clip the gradient, before "
+                "the step.",
             ),
         ),
         hints=(
@@ -702,7 +753,8 @@ EXERCISES = {
     "central_difference": Exercise(
         key="01.2",
         title="Mend the gradient check",
-        task="`central_difference(loss, theta, h)` estimates the gradient of `loss` at `theta`, a row of numbers (whole "
+        task="`central_difference(loss, theta, h)` estimates the gradient of `loss` at `theta`, a row of numbers "
+        "(whole "
         "or not): for each parameter i, (L(θ + h·eᵢ) − L(θ − h·eᵢ)) / 2h. The program below means well and has two "
         "bugs. Mend it so that it returns the slopes and leaves `theta` as it was.",
         solution=central_difference,
@@ -718,7 +770,8 @@ EXERCISES = {
         misconceptions=(
             Misconception(
                 looks_ahead_only,
-                "The difference from θ to θ + h: forward, not central. Its error shrinks like h, the central one's like h².",
+                "The difference from θ to θ + h: forward, not central. Its error shrinks like h, the central one's "
+                "like h².",
             ),
             Misconception(
                 looks_behind_only, "The difference from θ − h to θ: backward, not central. Go one h to *each* side."
@@ -728,14 +781,17 @@ EXERCISES = {
                 "From θ to θ + h is one h, and you divide by two: half the slope. Go to θ − h for the second value.",
             ),
             Misconception(divides_by_h, "From θ − h to θ + h it is 2h, not h: this is twice the slope."),
-            Misconception(forgets_to_divide, "These are differences of losses. A slope is a difference divided by the way, 2h."),
+            Misconception(
+                forgets_to_divide, "These are differences of losses. A slope is a difference divided by the way, 2h."
+            ),
             Misconception(
                 multiplies_by_h_over_2,
                 "`/ 2 * h` divides by 2 and then *multiplies* by h. Write `/ (2 * h)`.",
             ),
             Misconception(
                 asks_np_gradient,
-                "`np.gradient` takes differences along the axes of an array. The value of a loss has no axis, so nothing "
+                "`np.gradient` takes differences along the axes of an array. The value of a loss has no axis, so "
+                "nothing "
                 "comes out. It never sees your function: call `loss` at nudged parameters.",
             ),
             Misconception(
@@ -744,8 +800,17 @@ EXERCISES = {
                 "entries. Nudge one parameter at a time.",
             ),
             Misconception(
+                knows_one_loss,
+                "2θ is the gradient of the sum of squares alone. A check has to ask the `loss` that it is given.",
+            ),
+            Misconception(
+                goes_half_the_way,
+                "A central difference, with half the h: θ ± h/2. Sound, but the task says θ ± h, and 2h below.",
+            ),
+            Misconception(
                 leaves_coordinates_behind,
-                "A parameter that was nudged is not put back before the next one's turn. It does not show where the loss is a "
+                "A parameter that was nudged is not put back before the next one's turn. It does not show where the "
+                "loss is a "
                 "sum over parameters; with a product it does.",
             ),
             Misconception(
@@ -758,16 +823,19 @@ EXERCISES = {
             "How far apart are the two points at which the loss is asked? And by what is the difference divided?",
             "The second value belongs at θ − h·eᵢ. And never write into `theta`: build new arrays `theta + nudge`, "
             "`theta - nudge`, where `nudge` is zero but for one h.",
-            "`nudge = np.zeros(theta.size); nudge[i] = h; grad[i] = (loss(theta + nudge) - loss(theta - nudge)) / (2 * h)`",
+            "`nudge = np.zeros(theta.size); nudge[i] = h; grad[i] = (loss(theta + nudge) - loss(theta - nudge)) / (2 "
+            "* h)`",
         ),
-        explanation="`theta + nudge` is a new array, float even where theta is whole, and nothing needs to be put back. On "
+        explanation="`theta + nudge` is a new array, float even where theta is whole, and nothing needs to be put "
+        "back. On "
         "sums of squares the central difference is exact but for rounding; elsewhere its error is of order h².",
     ),
     "bounce": Exercise(
         key="01.3",
         title="What is left in the end?",
         task="Descent on λ·y²/2 with the gradient clipped at c, from a start where y is not zero. Write "
-        "`bounce(learning_rate, curvature, max_norm)`: the amplitude, half the width, of the swing that is left after very "
+        "`bounce(learning_rate, curvature, max_norm)`: the amplitude, half the width, of the swing that is left "
+        "after very "
         "many steps, and 0 where the run converges. (η is never exactly 2/λ.) Reason with the second demo.",
         solution=bounce,
         stub=bounce_stub,
@@ -782,27 +850,46 @@ EXERCISES = {
         misconceptions=(
             Misconception(
                 gives_the_whole_width,
-                "ηc is the whole width, from one side to the other: the swing crosses the minimum, and the amplitude is half.",
+                "ηc is the whole width, from one side to the other: the swing crosses the minimum, and the amplitude "
+                "is half.",
             ),
             Misconception(
                 ends_where_clipping_begins,
-                "At |y| = c/λ the gradient just reaches the threshold. That is the edge of the zone where clipping sleeps, and "
+                "At |y| = c/λ the gradient just reaches the threshold. That is the edge of the zone where clipping "
+                "sleeps, and "
                 "not where the run ends: no step is zero there.",
             ),
             Misconception(
                 always_bounces,
-                "Below 2/λ the run converges: once gradients are below c, clipping sleeps and plain descent finishes the work.",
+                "Below 2/λ the run converges: once gradients are below c, clipping sleeps and plain descent finishes "
+                "the work.",
             ),
             Misconception(
                 always_converges,
-                "Clipping cannot make an η above 2/λ converge: it sleeps near the minimum, just where it would be needed.",
+                "Clipping cannot make an η above 2/λ converge: it sleeps near the minimum, just where it would be "
+                "needed.",
             ),
             Misconception(
                 takes_half_the_limit,
                 "The limit is 2/λ. Between 1/λ and 2/λ descent crosses the minimum at every step and still converges.",
             ),
             Misconception(
-                runs_away, "Without clipping, yes. Clipped, no step is longer than ηc, and away from the minimum each leads back."
+                runs_away,
+                "Without clipping, yes. Clipped, no step is longer than ηc, and away from the minimum each leads back.",
+            ),
+            Misconception(
+                gives_the_threshold, "c is a length of gradients, not of steps, and half of a step is asked for: ηc/2."
+            ),
+            Misconception(
+                always_one_step_wide,
+                "ηc is how long a clipped step is: the whole width of the swing. And below 2/λ there is no swing at "
+                "all.",
+            ),
+            Misconception(
+                always_where_clipping_begins,
+                "c/λ is the edge of the zone where clipping sleeps. A run with η < 2/λ goes on to the minimum from "
+                "there, "
+                "any other swings about it.",
             ),
             Misconception(leaves_the_rate_out, "c is the length of the clipped *gradient*. The step is η times that."),
             Misconception(compares_the_other_way, "The cases are exchanged: small η converge, large ones bounce."),
@@ -817,8 +904,10 @@ EXERCISES = {
             "Above 2/λ the run ends in a swing with every step clipped, to and fro. How long is each such step?",
             "0 if η < 2/λ. Otherwise the swing is one clipped step wide, ηc, and the amplitude is half of that.",
         ),
-        explanation="Stability at a minimum is plain descent's: η < 2/λ. Where that fails, the swing grows until clipping "
-        "wakes, and then each step is ηc long, to and fro: amplitude ηc/2. A smaller c makes it narrower, and slower to reach.",
+        explanation="Stability at a minimum is plain descent's: η < 2/λ. Where that fails, the swing grows until "
+        "clipping "
+        "wakes, and then each step is ηc long, to and fro: amplitude ηc/2. A smaller c makes it narrower, and slower "
+        "to reach.",
     ),
 }
 
@@ -830,9 +919,15 @@ QUIZ = Quiz(
         Question(
             "Every step of a run is clipped by norm. You double η and halve c. What changes?",
             (
-                Option("nothing at all", "Yes: each step is ηc long in the gradient's direction, and ηc is as before.", right=True),
+                Option(
+                    "nothing at all",
+                    "Yes: each step is ηc long in the gradient's direction, and ηc is as before.",
+                    right=True,
+                ),
                 Option("it is twice as fast", "It would be if c stayed. The clipped gradient is half as long now."),
-                Option("it is half as fast", "It would be if η stayed. Each clipped gradient is multiplied by twice the η."),
+                Option(
+                    "it is half as fast", "It would be if η stayed. Each clipped gradient is multiplied by twice the η."
+                ),
                 Option("it may diverge: η doubled", "That is decided where steps are *not* clipped, near the minimum."),
             ),
         ),
@@ -840,7 +935,10 @@ QUIZ = Quiz(
             "A text writes θ_new = θ − ε·∇L and calls ε the clipping coefficient. What is ε there?",
             (
                 Option("a clipping threshold", "A threshold is compared with the gradient; it does not multiply it."),
-                Option("both: they are one thing", "A threshold of 1 and a rate of 1 are two statements; BVLC/caffe 4671 mixes them up."),
+                Option(
+                    "both: they are one thing",
+                    "A threshold of 1 and a rate of 1 are two statements; BVLC/caffe 4671 mixes them up.",
+                ),
                 Option("a learning rate", "Yes: it scales every gradient, long or short, and clips none.", right=True),
                 Option("a weight decay", "That would multiply θ, not the gradient."),
             ),
@@ -851,15 +949,23 @@ QUIZ = Quiz(
                 Option("the run converges", "The limit 2/λ = 0.04 is about η alone: no c puts η = 0.05 below it."),
                 Option("the bounce halves to 0.0125", "Yes: ηc/2. Narrower, and never zero.", right=True),
                 Option("the bounce doubles to 0.05", "A smaller c makes shorter steps: ηc/2 falls with c."),
-                Option("nothing: clipping sleeps there", "It sleeps for |y| < c/λ; this bounce lies outside, and every step is clipped."),
+                Option(
+                    "nothing: clipping sleeps there",
+                    "It sleeps for |y| < c/λ; this bounce lies outside, and every step is clipped.",
+                ),
             ),
         ),
         Question(
             "A colleague leaves clipping switched on when the trained model is tested. What does it change?",
             (
                 Option("predictions are less noisy", "Clipping acts on gradients, and predicting takes none."),
-                Option("long predictions are cut", "That would be clipping outputs. Gradient clipping never sees them."),
-                Option("the result is slightly biased", "Bias enters through training steps, and here the weights are frozen."),
+                Option(
+                    "long predictions are cut", "That would be clipping outputs. Gradient clipping never sees them."
+                ),
+                Option(
+                    "the result is slightly biased",
+                    "Bias enters through training steps, and here the weights are frozen.",
+                ),
                 Option("nothing: no gradient is used", "Yes: at frozen weights c has nothing to act on.", right=True),
             ),
         ),

@@ -137,12 +137,19 @@ def read_spike(result: SpikeResult) -> str:
     """The live sentence of the second demo."""
     d, s, c = result.state.n_params, result.state.spike, result.state.max_value
     if s <= c:
-        return f"No coordinate is beyond c = {c:,g}, the spike s = {s:,g} not either: nothing is changed, turn 0°."
+        return (
+            f"Neither the spike s = {_number(s)} nor any of the ones is beyond c = {_number(c)}: nothing is changed, "
+            "and nothing turns."
+        )
     ones = "the ones stay" if c >= 1 else "the ones as well"
     return (
-        f"The spike s = {s:,g} is clamped to c = {c:,g}, {ones}. That turns it by {result.turn:.2f}°; "
+        f"The spike s = {_number(s)} is clamped to c = {_number(c)}, {ones}. That turns it by {result.turn:.2f}°; "
         f"the bound for {d} coordinates, arccos(1/√{d}) = {largest_turn(d):.2f}°, is never reached."
     )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def hold_spike(state: SpikeState, panel: str, x: float, y: float) -> SpikeState:
@@ -240,7 +247,11 @@ def read_valley(result: ValleyResult) -> str:
     return (
         f"After {state.step} steps the loss is {raw} unclipped, {value} by value and {norm} by global "
         f"norm. Here the box turns the gradient by {result.turn:.1f}°. "
-        + (f"{signs}: steps of ±ηc = {state.learning_rate * state.max_value:.3g} each, sign descent." if signs else "")
+        + (
+            f"{signs}: steps of ±ηc = {_number(state.learning_rate * state.max_value)} each, sign descent."
+            if signs
+            else ""
+        )
     ).strip()
 
 
@@ -388,6 +399,22 @@ def clamps_to_one(grad: np.ndarray, max_value: float) -> np.ndarray:
     return np.clip(grad, -1.0, 1.0)
 
 
+def swaps_the_walls(grad: np.ndarray, max_value: float) -> np.ndarray:
+    return np.clip(grad, max_value, -max_value)
+
+
+def squashes_smoothly(grad: np.ndarray, max_value: float) -> np.ndarray:
+    return max_value * np.tanh(grad / max_value)
+
+
+def drops_the_whole_gradient(grad: np.ndarray, max_value: float) -> np.ndarray:
+    return np.zeros_like(grad) if np.max(np.abs(grad)) > max_value else grad.copy()
+
+
+def wraps_around(grad: np.ndarray, max_value: float) -> np.ndarray:
+    return (grad + max_value) % (2 * max_value) - max_value
+
+
 def largest_turn_stub(n_params: int) -> float:
     # The bound in degrees for a gradient with n_params coordinates, whatever the gradient and the threshold.
     ...
@@ -413,6 +440,14 @@ def counts_the_spike_twice(n_params: int) -> float:
     return float(np.degrees(np.arctan(np.sqrt(n_params))))
 
 
+def leaves_out_the_spike(n_params: int) -> float:
+    return float(np.degrees(np.arccos(1 / np.sqrt(n_params - 1))))
+
+
+def forgets_the_root_of_the_tangent(n_params: int) -> float:
+    return float(np.degrees(np.arctan(n_params - 1)))
+
+
 def interpolates(n_params: int) -> float:
     return 90.0 * (1 - 1 / n_params)
 
@@ -429,11 +464,6 @@ def shrink_into_box(grad: np.ndarray, max_value: float) -> np.ndarray:
 
 
 def shrink_into_box_stub(grad: np.ndarray, max_value: float) -> np.ndarray:
-    # It was: return grad * (max_value / np.max(grad))
-    ...
-
-
-def as_it_was(grad: np.ndarray, max_value: float) -> np.ndarray:
     return grad * (max_value / np.max(grad))
 
 
@@ -469,6 +499,21 @@ def shrinks_to_one(grad: np.ndarray, max_value: float) -> np.ndarray:
 def shrinks_what_fits(grad: np.ndarray, max_value: float) -> np.ndarray:
     norm, largest = np.sqrt(np.sum(grad**2)), np.max(np.abs(grad))
     return grad * (max_value / largest) if norm > max_value else grad.copy()
+
+
+def looks_at_the_first_only(grad: np.ndarray, max_value: float) -> np.ndarray:
+    first = np.abs(grad[0])
+    return grad * (max_value / first) if first > max_value else grad.copy()
+
+
+def shrinks_by_the_average(grad: np.ndarray, max_value: float) -> np.ndarray:
+    average = np.mean(np.abs(grad))
+    return grad * (max_value / average) if average > max_value else grad.copy()
+
+
+def mixes_up_min_and_max(grad: np.ndarray, max_value: float) -> np.ndarray:
+    largest = np.max(np.abs(grad))
+    return grad * max(1.0, max_value / largest) if largest else grad.copy()
 
 
 EXERCISES = {
@@ -533,6 +578,26 @@ EXERCISES = {
                 "Every coordinate becomes ±c here, small ones too. That is the limit of a tiny c, sign "
                 "descent; clipping leaves a coordinate alone that fits.",
             ),
+            Misconception(
+                swaps_the_walls,
+                "The walls have changed places: `np.clip` wants the lower one first, and with the upper one first "
+                "everything becomes −c.",
+            ),
+            Misconception(
+                squashes_smoothly,
+                "That squashes smoothly: every coordinate comes out a little shorter, those that fit as well. A box "
+                "leaves alone what lies inside.",
+            ),
+            Misconception(
+                drops_the_whole_gradient,
+                "One large coordinate and the whole step is skipped. Clipping keeps the step, and each coordinate "
+                "is for itself.",
+            ),
+            Misconception(
+                wraps_around,
+                "What leaves the box on one side comes in again on the other, so a large coordinate may change its "
+                "sign. It has to stop at the wall.",
+            ),
             Misconception(halves_the_box, "The box reaches from −c to c, so it is 2c wide; yours is c wide."),
             Misconception(clamps_to_one, "The walls stand at ±1 whatever c is: `max_value` is not used."),
         ),
@@ -589,6 +654,14 @@ EXERCISES = {
                 "stand only the d − 1 ones: √(d−1), not √d. One coordinate alone cannot turn.",
             ),
             Misconception(
+                leaves_out_the_spike,
+                "One coordinate too few: the clipped spike is an entry of the diagonal too, so its length is √d.",
+            ),
+            Misconception(
+                forgets_the_root_of_the_tangent,
+                "The d − 1 ones stand at right angles to each other: together they are √(d−1) long, not d − 1.",
+            ),
+            Misconception(
                 interpolates,
                 "It begins and ends at the right values, but in between it is a guess. Write down the two "
                 "arrows and the cosine of their angle.",
@@ -623,13 +696,9 @@ EXERCISES = {
             Probe((np.array([0.9, 0.9]), 1.0), "inside the box, the norm above c"),
             Probe((np.array([0.0, 0.0]), 1.0), "zero gradient"),
             Probe((np.array([8.0, -2.0, 0.0, 4.0]), 0.5), "four coordinates, c below 1"),
+            Probe((np.array([1.0, -2.0, 6.0]), 1.5), "the largest stands last"),
         ),
         misconceptions=(
-            Misconception(
-                as_it_was,
-                "That is the code as it was. Try (−4, 1), where the largest coordinate is not the largest "
-                "*in size*; (0.5, 0.25), which fits already; and (0, 0).",
-            ),
             Misconception(
                 forgets_negative_coordinates,
                 "`np.max(grad)` does not see −1000. Largest in *size* is meant: `np.abs` comes first.",
@@ -654,6 +723,18 @@ EXERCISES = {
             ),
             Misconception(
                 shrinks_to_one, "The largest coordinate comes out as 1, whatever c is: multiply by c as well."
+            ),
+            Misconception(
+                looks_at_the_first_only,
+                "It looks at the first coordinate. The largest may stand anywhere: `np.max` of the sizes.",
+            ),
+            Misconception(
+                shrinks_by_the_average,
+                "By the average size the largest coordinate still sticks out of the box. The largest decides.",
+            ),
+            Misconception(
+                mixes_up_min_and_max,
+                "`max(1, …)` lengthens what fits and leaves what does not. The factor must never exceed 1: `min`.",
             ),
             Misconception(
                 shrinks_what_fits,
@@ -722,16 +803,16 @@ QUIZ = Quiz(
             "Which of these clamps every coordinate for itself?",
             (
                 Option(
-                    "PyTorch, `clip_grad_norm_(p, 1, norm_type=inf)`",
+                    "PyTorch: clip_grad_norm_(p, 1, norm_type=inf)",
                     "One factor for all, from the largest coordinate: no clamp.",
                 ),
-                Option("TensorFlow, `tf.clip_by_global_norm(grads, 1)`", "One factor for all variables together."),
+                Option("TensorFlow: tf.clip_by_global_norm(grads, 1)", "One factor for all variables together."),
                 Option(
-                    "Keras, `SGD(clipnorm=1)`",
+                    "Keras: SGD(clipnorm=1)",
                     "One factor for each variable: the direction inside a variable is kept.",
                 ),
                 Option(
-                    "Keras, `SGD(clipvalue=1)`",
+                    "Keras: SGD(clipvalue=1)",
                     "Yes; in PyTorch it is `clip_grad_value_`, in optax `clip`.",
                     right=True,
                 ),

@@ -140,13 +140,13 @@ def clip_two(state: TensorsState) -> TensorsResult:
 
 def read_tensors(result: TensorsResult) -> str:
     """The live sentence of the second demo."""
-    c, total = result.state.max_norm, float(global_norm(result.norms))
+    c, total, kept = result.state.max_norm, float(global_norm(result.norms)), float(global_norm(result.together))
     if total <= c:
         return f"The total norm {total:.3g} is below c = {c:g}: neither rule changes anything."
     after = float(global_norm(result.each))
     return (
-        f"Global clipping brings the total norm from {total:.3g} to {float(global_norm(result.together)):.3g} and "
-        f"turns by 0°. Per tensor, the layers keep {result.each[0]:.3g} and {result.each[1]:.3g}: total norm {after:.3g}, "
+        f"Global clipping brings the total norm from {total:.3g} to {kept:.3g} and turns by 0°. "
+        f"Per tensor, the layers keep {result.each[0]:.3g} and {result.each[1]:.3g}: total norm {after:.3g}, "
         f"turned by {result.turn:.1f}°."
     )
 
@@ -523,7 +523,8 @@ EXERCISES = {
         key="03.3",
         title="How far does it turn?",
         task="Two layers have gradients of norm n₁ and n₂. Write `turn_per_tensor(norm1, norm2, max_norm)`: by how "
-        "many degrees does clipping *each layer by itself* turn the joint gradient? Reason in the plane of the second demo.",
+        "many degrees does clipping *each layer by itself* turn the joint gradient? "
+        "Reason in the plane of the first demo.",
         solution=turn_per_tensor,
         stub=turn_per_tensor_stub,
         probes=(
