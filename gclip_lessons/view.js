@@ -30,7 +30,7 @@ function render({ model, el }) {
         if (handle.getAttribute("aria-label") !== label) handle.setAttribute("aria-label", label);
         if (handle.getAttribute("aria-valuetext") !== text) handle.setAttribute("aria-valuetext", text);
       }
-      for (const box of row.querySelectorAll("input")) box.setAttribute("aria-label", label + ", exact value");
+      for (const box of row.querySelectorAll("input[type=number]")) box.setAttribute("aria-label", label + ", exact value");
     }
     for (const icon of root.querySelectorAll(".widget-play button i")) {
       const kind = [...icon.classList].map((c) => BUTTONS[c.slice(3)]).find(Boolean);

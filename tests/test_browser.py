@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from gclip_lessons.lessons import Lesson, all_lessons
+from gclip_lessons.lessons import Demo, Lesson, all_lessons, controls_of
 from tools import browser
 
 if browser.CHROMIUM is None:
@@ -81,7 +81,7 @@ def shown(explorer: Any) -> dict[str, str]:
     return {
         "src": picture.get_attribute("src"),
         "alt": picture.get_attribute("alt"),
-        "sentence": explorer.locator(SENTENCE).inner_text(),
+        "sentence": explorer.locator(SENTENCE).text_content(),
     }
 
 
@@ -99,6 +99,17 @@ def wait_for_change(explorer: Any, before: dict[str, str], what: str) -> dict[st
     loaded = "image => image.decode().then(() => image.naturalWidth)"
     assert explorer.locator(PICTURE).evaluate(loaded) > 0
     return after
+
+
+def to_the_middle(place: Any) -> None:
+    """Scroll to a part of the page, until the cells around it have been laid out and nothing moves any more."""
+    before = None
+    while (box := place.bounding_box()) != before:
+        before = box
+        place.evaluate(
+            "(node) => { node.scrollIntoView({ block: 'center' });"
+            " return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))); }"
+        )
 
 
 def explorer_with(page: Any, selector: str) -> Any:
@@ -137,23 +148,24 @@ def test_every_explorer_shows_its_picture_text_and_sentence(opened: Opened):
         now = shown(explorer)
         assert any(now["alt"] == f"{text} {now['sentence']}" for text in descriptions)
         assert now["src"].startswith("blob:")
-        assert explorer.locator(".gclip-error").inner_text() == ""
+        assert explorer.locator(".gclip-error").text_content() == ""
 
 
 def test_a_screen_reader_hears_a_name_for_everything_that_can_be_used(opened: Opened):
     devtools = opened.page.context.new_cdp_session(opened.page)
-    root = devtools.send("DOM.getDocument", {"depth": 0})["root"]["nodeId"]
     used = {"button", "slider", "spinbutton", "combobox", "checkbox", "radio", "textbox", "image"}
     heard = set()
-    for part in (EXPLORER, ".gclip-panel"):
-        places = devtools.send("DOM.querySelectorAll", {"nodeId": root, "selector": part})["nodeIds"]
-        assert places, part
-        for place in places:
-            for node in devtools.send("Accessibility.queryAXTree", {"nodeId": place})["nodes"]:
-                role = node.get("role", {}).get("value")
-                if role in used and not node["ignored"]:
-                    heard.add(role)
-                    assert node.get("name", {}).get("value", "").strip(), f"a {role} in {part} has no name"
+    for part in opened.page.locator(f"{EXPLORER}, .gclip-panel").all():
+        to_the_middle(part)
+        root = devtools.send("DOM.getDocument", {"depth": 0})["root"]["nodeId"]
+        part.evaluate("(node) => { node.id = 'here'; }")
+        place = devtools.send("DOM.querySelector", {"nodeId": root, "selector": "#here"})["nodeId"]
+        for node in devtools.send("Accessibility.queryAXTree", {"nodeId": place})["nodes"]:
+            role = node.get("role", {}).get("value")
+            if role in used and not node["ignored"]:
+                heard.add(role)
+                assert node.get("name", {}).get("value", "").strip(), f"a {role} without a name: {node}"
+        part.evaluate("(node) => { node.removeAttribute('id'); }")
     devtools.detach()
     assert {"button", "slider", "spinbutton", "radio", "image"} <= heard
 
@@ -172,14 +184,9 @@ def test_arrow_keys_move_a_slider_and_picture_text_and_sentence_follow(opened: O
         wait_for_change(explorer, {"src": before["src"]}, key)
         until(lambda value=value: told(handle) != value, f"{key} to be told")
     name = handle.get_attribute("aria-label")
-    [low, high] = [
-        setting
-        for demo in opened.lesson.demos.values()
-        for control in demo.state.__dataclass_fields__.values()
-        if (c := control.metadata.get("control")) and c.label == name
-        for setting in [(c.low, c.high)]
-    ][0]
-    for key, end in (("End", high), ("Home", low)):
+    controls = [c for demo in opened.lesson.demos.values() for c in controls_of(demo.state).values()]
+    setting = next(control for control in controls if control.label == name)
+    for key, end in (("End", setting.high), ("Home", setting.low)):
         before = shown(explorer)
         opened.page.keyboard.press(key)
         until(lambda end=end: told(handle) == f"{end:g}", f"{key} to reach {end:g}, not {told(handle)}")
@@ -199,8 +206,12 @@ def test_a_typed_number_is_taken_exactly(opened: Opened):
 
 def test_tab_reaches_every_control_in_reading_order(opened: Opened):
     for explorer in opened.page.locator(EXPLORER).all():
-        mark = "(nodes) => nodes.filter((n) => !n.disabled).map((n, k) => { n.dataset.place = k; }).length"
+        mark = (
+            "(nodes) => nodes.filter((n) => !n.disabled && n.checkVisibility())"
+            ".map((n, k) => { n.dataset.place = k; }).length"
+        )
         count = explorer.locator(FOCUSABLE).evaluate_all(mark)
+        to_the_middle(explorer)
         explorer.locator('[data-place="0"]').first.focus()
         reached = []
         for _ in range(count):
@@ -212,22 +223,24 @@ def test_tab_reaches_every_control_in_reading_order(opened: Opened):
 
 def test_presets_and_reset_are_pressed_by_keyboard(opened: Opened):
     explorer = opened.page.locator(EXPLORER).nth(1)
-    presets = explorer.locator("button").filter(has_text=re.compile(r"\S"))
-    reset = presets.filter(has_text="reset")
+    named = explorer.locator("button").filter(has_text=re.compile(r"\S")).all()
+    assert named[-1].text_content().strip() == "reset"
     seen = set()
-    for button in (*presets.all(), reset):
+    explorer.locator(".noUi-handle").first.focus()
+    opened.page.keyboard.press("Home")
+    for button in named:
         before = shown(explorer)["src"]
         button.focus()
         opened.page.keyboard.press("Enter")
-        wait_for_change(explorer, {"src": before}, button.inner_text())
-        seen.add(explorer.locator(".gclip-question").inner_text())
-    assert len(seen) >= presets.count() - 1
+        until(lambda before=before: shown(explorer)["src"] != before, f"a new picture by {button}")
+        seen.add(explorer.locator(".gclip-question").text_content())
+    assert len(seen) >= len(named) - 1
 
 
 def test_play_is_started_and_stopped_by_keyboard(opened: Opened):
     explorer = explorer_with(opened.page, ".widget-play")
     handle = explorer.locator(".noUi-handle").last
-    explorer.locator('button[title="One step back"]').first.scroll_into_view_if_needed()
+    to_the_middle(explorer)
     handle.focus()
     opened.page.keyboard.press("Home")
     until(lambda: told(handle) == "0", "the first step")
@@ -243,7 +256,10 @@ def test_play_is_started_and_stopped_by_keyboard(opened: Opened):
 
 
 def test_a_prediction_is_recorded_by_keyboard(opened: Opened):
-    panel = opened.page.locator(".gclip-panel").filter(has_text="Record my prediction").first
+    panels = opened.page.locator(".gclip-panel")
+    texts = panels.all_text_contents()
+    panel = panels.nth(next(k for k, text in enumerate(texts) if "Record my prediction" in text))
+    to_the_middle(panel)
     status = panel.locator(".gclip-status")
     choice = panel.locator("input").first
     choice.focus()
@@ -253,19 +269,20 @@ def test_a_prediction_is_recorded_by_keyboard(opened: Opened):
         opened.page.keyboard.type("1.5")
     opened.page.keyboard.press("Tab")
     opened.page.keyboard.press("Enter")
-    until(lambda: "You predicted" in status.inner_text(), "the contrast of guess and result")
-    assert panel.locator("button").inner_text().strip() == "Recorded"
+    until(lambda: "You predicted" in status.text_content(), "the contrast of guess and result")
+    assert panel.locator("button").text_content().strip() == "Recorded"
 
 
 def test_a_quiz_question_is_answered_by_keyboard_and_says_why(opened: Opened):
-    quiz = opened.page.locator(".gclip-panel").last
-    quiz.scroll_into_view_if_needed()
+    radios = opened.page.locator("input[type=radio]")
+    quiz = opened.page.locator(".gclip-panel").filter(has=radios).last
+    to_the_middle(quiz)
     status = quiz.locator(".gclip-status").first
     quiz.locator("input[type=radio]").first.focus()
     opened.page.keyboard.press("Space")
-    first = until(lambda: status.inner_text().strip(), "a reply")
+    first = until(lambda: status.text_content().strip(), "a reply")
     opened.page.keyboard.press("ArrowDown")
-    until(lambda: status.inner_text().strip() not in ("", first), "another reply")
+    until(lambda: status.text_content().strip() not in ("", first), "another reply")
     assert re.match(r"[✓✗] (Right|No)\.", first)
 
 
@@ -274,7 +291,7 @@ def test_a_quiz_question_is_answered_by_keyboard_and_says_why(opened: Opened):
 
 def drag(page: Any, picture: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
     """Drag from one point of a picture to another, in pixels of the figure as it is shown at 100%."""
-    picture.scroll_into_view_if_needed()
+    to_the_middle(picture)
     box = picture.bounding_box()
     scale = box["width"] / int(picture.get_attribute("width"))
     (x0, y0), (x1, y1) = ((box["x"] + x * scale, box["y"] + y * scale) for x, y in (start, end))
@@ -285,13 +302,20 @@ def drag(page: Any, picture: Any, start: tuple[float, float], end: tuple[float, 
     page.mouse.up()
 
 
+def drawn(demo: Demo, state: Any) -> Any:
+    """The figure of a demo as it stands on the page, to know where its points lie."""
+    drawing = demo.figure(demo.compute(state))
+    drawing.png()
+    return drawing
+
+
 def test_everything_that_can_be_dragged_is_dragged(opened: Opened):
     dragged = 0
     for demo in opened.lesson.demos.values():
         if demo.drag is None:
             continue
         state = demo.state()
-        drawing = demo.figure(demo.compute(state))
+        drawing = drawn(demo, state)
         for panel, axes in drawing.axes.items():
             (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
             tips = {"start": (0.3, 0.3), "end": (0.62, 0.71)}
@@ -301,14 +325,14 @@ def test_everything_that_can_be_dragged_is_dragged(opened: Opened):
             expected = demo.drag(state, panel, *at["end"])
             if expected == state:
                 continue
-            picture = opened.page.locator(f'{PICTURE}[alt^="{drawing.description}"]').first
-            explorer = (
-                opened.page.locator(EXPLORER)
-                .filter(has=opened.page.locator(f'{PICTURE}[alt^="{drawing.description}"]'))
-                .first
-            )
+            explorer = explorer_with(opened.page, f'{PICTURE}[alt^="{drawing.description}"]')
             before = shown(explorer)
-            drag(opened.page, picture, drawing.place(panel, *at["start"]), drawing.place(panel, *at["end"]))
+            drag(
+                opened.page,
+                explorer.locator(PICTURE),
+                drawing.place(panel, *at["start"]),
+                drawing.place(panel, *at["end"]),
+            )
             wait_for_change(explorer, before, "the mouse")
             dragged += 1
     assert dragged
@@ -318,7 +342,7 @@ def test_the_tip_of_the_gradient_follows_the_mouse(opened: Opened):
     if opened.lesson.number != "03":
         return  # lesson 00 has no arrow; its start point is dragged above
     demo = opened.lesson.demos["ball"]
-    drawing = demo.figure(demo.compute(demo.state()))
+    drawing = drawn(demo, demo.state())
     explorer = opened.page.locator(EXPLORER).nth(1)
     explorer.locator("button", has_text="reset").click()
     first, second = explorer.locator(".noUi-handle").all()[:2]
@@ -365,8 +389,8 @@ def test_sentences_can_be_read_in_the_dark_theme(opened: Opened):
 def set_theme(page: Any, name: str) -> None:
     """Choose a theme in the menu of settings."""
     page.get_by_role("menuitem", name="Settings", exact=True).click()
-    page.get_by_role("menuitem", name="Theme", exact=True).hover()
-    page.get_by_role("menuitem", name=name, exact=True).click()
+    page.locator(".lm-Menu-item", has_text=re.compile("^Theme")).hover()
+    page.locator(".lm-Menu-item", has_text=re.compile(rf"^{name}\s*$")).click()
     until(lambda: page.evaluate("document.body.dataset.jpThemeName") == name, f"the theme {name}")
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from gclip_lessons.data import google_prices
 from gclip_lessons.diagnosis import diagnose, undistinguished
+from gclip_lessons.figures.cosh import drawable
 from gclip_lessons.lessons import lesson00 as lesson
 
 
@@ -195,6 +196,15 @@ def test_sentence_of_a_start_at_the_minimum():
     assert "‖g‖ ≤ 1e-6 at step 0" in lesson.read_cosh(lesson.descend(lesson.CoshState(x=0.0, y=0.0)))
 
 
+def test_a_leap_off_the_map_is_drawn_in_its_direction():
+    start = np.array([-9.39, 8.88])
+    result = lesson.descend(lesson.CoshState(x=start[0], y=start[1]))
+    drawn = drawable(result.raw.points)
+    leap, gradient = drawn[1] - start, np.sinh(start)
+    assert len(drawn) == 2
+    assert leap[1] / leap[0] == pytest.approx(gradient[1] / gradient[0], rel=1e-9)
+
+
 def test_figures_after_a_move_show_what_fresh_ones_show():
     for demo in lesson.LESSON.demos.values():
         results = [demo.compute(preset.state) for preset in demo.presets.values()]
@@ -218,12 +228,12 @@ def in_place(x):
 @pytest.mark.parametrize(
     ("name", "function"),
     [
-        ("standardize", lambda x: (x - np.median(x)) / x.std()),
-        ("standardize", lambda x: 2 * (x - x.min()) / (x.max() - x.min()) - 1),
+        ("standardize", lambda x: x / np.linalg.norm(x)),
+        ("standardize", lambda x: (x - x.mean()) / np.sqrt(x.std())),
         ("standardize", lambda x: [(v - x.mean()) / x.std() for v in x]),
         ("standardize", in_place),
-        ("will_explode", lambda rate, curvatures: rate > 1),
-        ("will_explode", lambda rate, curvatures: rate > 2 / curvatures[-1]),
+        ("will_explode", lambda rate, curvatures: rate * np.linalg.norm(curvatures) > 2),
+        ("will_explode", lambda rate, curvatures: True),
         ("will_explode", lambda rate, curvatures: abs(1 - rate * curvatures.max())),
     ],
 )

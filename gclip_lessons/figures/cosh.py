@@ -8,6 +8,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 from gclip_lessons.figures import style
 
 _LOW, _HIGH = 1e-8, 1e7
+_FAR = 1e3  # nobody comes back from here: cosh overflows at 710
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -86,8 +87,16 @@ class CoshFigure(style.LiveFigure):
 
 
 def drawable(points: np.ndarray) -> np.ndarray:
-    """Points without those that are not finite; those far off the map are moved to where lines still draw."""
-    return np.clip(points[np.isfinite(points).all(-1)], -1e3, 1e3)
+    """A path up to where it leaves the map for good; a leap that is too long to draw is shortened in its direction."""
+    points = points[np.isfinite(points).all(-1)]
+    far = (np.abs(points) > _FAR).any(-1)
+    if not far.any():
+        return points
+    first = int(far.argmax())
+    if first == 0:
+        return points[:0]
+    leap = points[first] - points[first - 1]
+    return np.vstack([points[:first], points[first - 1] + leap * (_FAR / np.abs(leap).max())])
 
 
 def _power(value: float, _: Any = None) -> str:

@@ -29,7 +29,7 @@ class FloorFigure(style.LiveFigure):
         self._clipped = self.moving(y.plot([], [], **style.CLIPPED_STYLE | look)[0])
         above, below = {"ha": "right", "va": "bottom"}, {"ha": "right", "va": "center"}
         key = [
-            (0.76, 1.02, "– –  raw", style.RAW_TEXT, above),
+            (0.68, 1.02, "– –  raw", style.RAW_TEXT, above),
             (1.0, 1.02, "●  clipped", style.CLIPPED_TEXT, above),
             (0.40, 0.05, "· · ·  ±ηc/2", style.THRESHOLD_TEXT, below),
             (0.98, 0.05, "grey: clipping sleeps", style.MUTED, below),

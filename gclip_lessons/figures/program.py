@@ -27,7 +27,7 @@ class ProgramFigure(style.LiveFigure):
         loss.set(yscale="log", xlim=(0, last), ylim=(self.low, self.high), xlabel="step", ylabel="loss")
         loss.set_yticks([1e-8, 1e-6, 1e-4, 1e-2, 1, 1e2, 1e4])
         loss.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        for x, text, color in ((0.78, "– –  raw", style.RAW_TEXT), (1.0, "●  clipped", style.CLIPPED_TEXT)):
+        for x, text, color in ((0.71, "– –  raw", style.RAW_TEXT), (1.0, "●  clipped", style.CLIPPED_TEXT)):
             loss.text(x, 1.02, text, color=color, transform=loss.transAxes, ha="right", va="bottom")
         look = style.CLIPPED_STYLE | {"marker": "o", "markersize": 5, "markevery": 3}
         self._clipped = self.moving(loss.plot([], [], **look)[0])

@@ -486,6 +486,18 @@ def clips_the_dates(x: np.ndarray) -> np.ndarray:
     return np.clip(x, -1.0, 1.0)
 
 
+def divides_by_the_range(x: np.ndarray) -> np.ndarray:
+    return (x - x.mean()) / (x.max() - x.min())
+
+
+def stretches_to_minus_1_1(x: np.ndarray) -> np.ndarray:
+    return 2 * (x - x.min()) / (x.max() - x.min()) - 1
+
+
+def centres_on_the_median(x: np.ndarray) -> np.ndarray:
+    return (x - np.median(x)) / x.std()
+
+
 def will_explode(learning_rate: float, curvatures: np.ndarray) -> bool:
     return bool(learning_rate > 2 / curvatures.max())
 
@@ -529,6 +541,18 @@ def forgets_the_curvature(learning_rate: float, curvatures: np.ndarray) -> bool:
 
 def drops_the_bars(learning_rate: float, curvatures: np.ndarray) -> bool:
     return bool((1 - learning_rate * curvatures > 1).any())
+
+
+def multiplies_the_factors(learning_rate: float, curvatures: np.ndarray) -> bool:
+    return bool(abs(np.prod(1 - learning_rate * curvatures)) > 1)
+
+
+def compares_with_1(learning_rate: float, curvatures: np.ndarray) -> bool:
+    return bool(learning_rate > 1)
+
+
+def looks_at_the_last(learning_rate: float, curvatures: np.ndarray) -> bool:
+    return bool(learning_rate > 2 / curvatures[-1])
 
 
 def looks_at_the_first(learning_rate: float, curvatures: np.ndarray) -> bool:
@@ -595,6 +619,17 @@ EXERCISES = {
             ),
             Misconception(divides_by_the_mean, "You divide by the mean, where the spread is meant: `x.std()`."),
             Misconception(
+                divides_by_the_range,
+                "You divide by the range, from the smallest to the largest. The standard deviation is meant: one "
+                "outlier "
+                "cannot decide it alone.",
+            ),
+            Misconception(
+                stretches_to_minus_1_1,
+                "That is min–max scaling, to between −1 and 1. It would train, but in general its mean is not 0.",
+            ),
+            Misconception(centres_on_the_median, "You subtract the median. The mean afterwards is 0 only by accident."),
+            Misconception(
                 clips_the_dates,
                 "That clips the *data*: every day number becomes 1, and the dates are lost. Clipping is for gradients.",
             ),
@@ -626,6 +661,9 @@ EXERCISES = {
             Probe((0.3, np.array([10.0, 1.0])), "one steep direction, the first"),
             Probe((0.19, np.array([1.0, 10.0])), "just below the limit"),
             Probe((0.19, np.array([5.0, 10.0, 2.0])), "three directions, below the limit"),
+            Probe((0.21, np.array([1.0, 10.0])), "just above the limit"),
+            Probe((0.3, np.array([1.0, 10.0, 2.0])), "one steep direction, in the middle"),
+            Probe((0.8, np.array([1.0])), "one direction, η = 0.8"),
             Probe((3.0, np.array([0.1, 0.5])), "a large η on a flat bowl"),
             Probe((1e-7, np.array([1e-3, 1.8e8])), "share prices on raw dates, η = 1e-7"),
             Probe((1e-8, np.array([1e-3, 1.8e8])), "share prices on raw dates, η = 1e-8"),
@@ -665,6 +703,17 @@ EXERCISES = {
             Misconception(
                 drops_the_bars,
                 "1 − ηλ is never above 1 here. It is when it falls below −1 that the distance grows: |1 − ηλ| > 1.",
+            ),
+            Misconception(
+                multiplies_the_factors,
+                "You multiply the factors 1 − ηλ of all directions. They do not mix: one distance can grow while the "
+                "others shrink.",
+            ),
+            Misconception(
+                compares_with_1, "η = 1 is nothing special: whether it is too large depends on the curvature."
+            ),
+            Misconception(
+                looks_at_the_last, "You look at the last curvature only. Any direction can be the steep one."
             ),
             Misconception(
                 looks_at_the_first, "You look at the first curvature only. Any direction can be the steep one."

@@ -143,8 +143,9 @@ def read_spike(result: SpikeResult) -> str:
         )
     ones = "the ones stay" if c >= 1 else "the ones as well"
     return (
-        f"The spike s = {_number(s)} is clamped to c = {_number(c)}, {ones}. That turns it by {result.turn:.2f}°; "
-        f"the bound for {d} coordinates, arccos(1/√{d}) = {largest_turn(d):.2f}°, is never reached."
+        f"The spike s = {_number(s)} is clamped to c = {_number(c)}, {ones}. That turns the arrow "
+        f"by {result.turn:.2f}°; the bound for {d} coordinates, "
+        f"arccos(1/√{d}) = {largest_turn(d):.2f}°, is never reached."
     )
 
 
