@@ -145,7 +145,7 @@ class Explorer(widgets.VBox):
     def _row(self, name: str, control: Control) -> widgets.Widget:
         """Make the slider or menu of a field, its number box, and for a training step its play buttons."""
         value = getattr(self.state, name)
-        named = {"description": control.label, "style": {"description_width": "130px"}, "layout": {"width": "350px"}}
+        named = {"description": control.label, "style": {"description_width": "130px"}, "layout": {"width": "330px"}}
         if control.kind == "switch":
             self.controls[name] = widgets.Checkbox(
                 value, description=control.label, indent=False, layout={"width": "auto"}

@@ -89,8 +89,8 @@ def chromium(*, width: int = 1400, height: int = 1000, density: float = 1) -> It
             browser.close()
 
 
-def open_and_run(page: Any, base: str, notebook: str, *, timeout: float = 90) -> None:
-    """Open a notebook in JupyterLab, run all its cells, and wait until the kernel rests and sliders are there."""
+def open_and_start(page: Any, base: str, notebook: str, *, timeout: float = 90) -> None:
+    """Open a notebook in JupyterLab, let all its cells run, and wait until the first slider is there."""
     page.goto(f"{base}/tree/{notebook}?token=test&reset")
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=timeout * 1000)
     named = ".jp-Toolbar-kernelName:not(:has-text('No Kernel'))"
@@ -99,6 +99,11 @@ def open_and_run(page: Any, base: str, notebook: str, *, timeout: float = 90) ->
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).first.click()
     page.wait_for_selector(SLIDER, timeout=timeout * 1000)
+
+
+def open_and_run(page: Any, base: str, notebook: str, *, timeout: float = 90) -> None:
+    """Open a notebook in JupyterLab, run all its cells, and wait until the kernel rests and sliders are there."""
+    open_and_start(page, base, notebook, timeout=timeout)
     page.wait_for_function(_ALL_RUN, timeout=timeout * 1000)
 
 

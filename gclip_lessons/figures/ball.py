@@ -33,7 +33,7 @@ class BallFigure(style.LiveFigure):
         top = 9.0
         curve.set(xlim=(0, top), ylim=(0, top * 0.72), xlabel="n = ‖g‖ before", ylabel="norm after")
         curve.plot([0, top], [0, top], color="#9A9A9A", linewidth=1, zorder=0)
-        curve.text(5.6, 5.95, "not clipped", color=style.MUTED, rotation=41, ha="center", va="center")
+        curve.text(4.35, 4.75, "not clipped", color=style.MUTED, rotation=45, ha="center", va="center")
         self._lengths = np.linspace(0, top, 181)
         self._level = self.moving(curve.plot([], [], **style.THRESHOLD_STYLE)[0])
         self._hard = self.moving(curve.plot([], [], **style.CLIPPED_STYLE)[0])
