@@ -341,7 +341,7 @@ def notebook_rows() -> list[Row]:
         total = time.monotonic() - began
         took: dict[str, float] = defaultdict(float)
         for case in ElementTree.parse(report).getroot().iter("testcase"):
-            took[case.get("classname", "?").split(".")[-1]] += float(case.get("time", 0))
+            took[case.get("classname", "?").removesuffix(".ipynb").split(".")[-1]] += float(case.get("time", 0))
     failed = "" if done.returncode == 0 else f" ({done.stdout.strip().splitlines()[-1].strip('= ')})"
     slowest = max(took, key=lambda name: took[name])
     return [
@@ -395,6 +395,7 @@ def twin_notebook(folder: Path) -> Path:
         f"from tools import bench\nbench.interact_twin({demo}, {field!r})",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     path = folder / "twins.ipynb"
     nbformat.write(notebook, path)
     return path
