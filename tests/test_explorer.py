@@ -280,9 +280,7 @@ def test_a_preset_that_does_not_exist_is_refused_later_too(toy: Explorer):
         ({"rule": "ball"}, "rule must be one of 'none', 'value', 'norm'; got 'ball'"),
     ],
 )
-def test_a_value_that_a_control_cannot_take_changes_nothing(
-    toy: Explorer, changes: dict[str, Any], message: str
-):
+def test_a_value_that_a_control_cannot_take_changes_nothing(toy: Explorer, changes: dict[str, Any], message: str):
     before, picture = toy.state, toy.picture.frame["png"]
     with pytest.raises(ValueError, match="must") as refused:
         toy.set(**changes)

@@ -225,9 +225,7 @@ def test_making_a_figure_leaves_the_settings_of_matplotlib_alone():
 # --- arrows, balls, contours ---
 
 
-def drawn_arrow(
-    tip: Any, tail: tuple[float, float] = (0.0, 0.0)
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def drawn_arrow(tip: Any, tail: tuple[float, float] = (0.0, 0.0)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The shaft, the head and the ring of an arrow on a small figure."""
     figure = Dot(0.0)
     arrow = Arrow(figure, figure.axes["left"], head=0.2, ring=True, **style.RAW_STYLE)
