@@ -8,9 +8,10 @@ an array with one axis for each axis of runs, of equal length or 1. The threshol
 
 Results. Always a new array of the gradient's dtype; the input is never changed. Norms and scale factors
 neither overflow nor underflow on the way. Non-finite gradients become what `nonfinite` says:
-    "propagate"  what the equation gives. By norm, a NaN makes its whole scope NaN; an infinity makes finite
-                 entries 0 and infinite ones NaN (as in PyTorch). By value, ±inf becomes ±c and NaN stays.
-    "zero"       a run with any non-finite entry becomes all zeros: a skipped step.
+    "propagate"  what the equation gives. By norm at a finite c, a NaN makes its whole scope NaN; an infinity
+                 makes finite entries 0 and infinite ones NaN (as in PyTorch). By value, ±inf becomes ±c, with c
+                 rounded to the gradient's dtype, and NaN stays. At c = inf everything stays as it is.
+    "zero"       a run with any non-finite entry becomes all zeros: a skipped step (per example: the whole batch's).
     "raise"      ValueError, with their number.
 
 Errors. TypeError for the wrong kind of thing, ValueError for a wrong value or shape; the message names the
@@ -31,7 +32,8 @@ Threshold = float | NDArray[np.float64]
 Slices = Sequence[slice]
 
 _EVERYTHING = (slice(None),)
-_PIECE = 2**16  # parameters treated at a time where there are many
+_SUMMED = 2**12  # squares added up in the gradient's own precision: a longer float32 sum loses digits
+_PIECE = 2**16  # parameters multiplied at a time where there are many
 _quiet = np.errstate(all="ignore")  # divergence is data: inf and NaN are answers here, not accidents
 
 
@@ -43,7 +45,8 @@ def global_norm(grad: Array, *, ord: float = 2) -> NDArray[np.float64]:
     """The norm n = (Σ|gᵢ|ᵖ)^(1/p) of each run, in float64; `ord` is p > 0, or inf for max|gᵢ|.
 
     [1e200, 1e200] has norm 1.41e200, although its squares overflow. The answer is inf only where an entry is
-    infinite or the norm itself exceeds the largest float64, and NaN where an entry is NaN.
+    infinite or the norm itself exceeds the largest float64, and NaN where an entry is NaN. Squares of float32 are
+    added in float32, 4096 at a time, and these sums in float64: the norm is good to about 1e-6.
     """
     _check_array(grad, "grad")
     return _norm(grad, _number(ord, "ord"))[()]
@@ -53,7 +56,7 @@ def global_norm(grad: Array, *, ord: float = 2) -> NDArray[np.float64]:
 def clip_by_value(grad: Array, max_value: Threshold, *, nonfinite: str = "propagate") -> Array:
     """Clamp each entry to [−c, c]: the nearest point of a box.
 
-    It turns the direction: cos(angle) > 1/√d, and one huge entry among d − 1 others comes close to that.
+    It turns the direction: cos(angle) > 1/√d for d ≥ 2, and one huge entry among d − 1 others comes close to that.
     """
     grad, c = _inputs(grad, max_value, "max_value", nonfinite)
     c = np.asarray(c, grad.dtype)[..., None]
@@ -334,21 +337,33 @@ _RANGES = {
 }
 
 
+_EXACT = float(np.finfo(np.float64).tiny) * 2**53  # a smaller norm may be rounded to few digits
+
+
 def _norm(grad: Array, ord: float) -> NDArray[np.float64]:
     """The norm of each run: from the squares as they are, and with care only where these do not fit."""
     if ord != 2:
         return _norm_of_any_size(grad, ord)
     dtype, smallest, _ = _RANGES[grad.dtype]
-    squares = np.zeros(grad.shape[:-1])
-    for start in range(0, grad.shape[-1], _PIECE):  # pieces meet in float64: a long float32 sum loses digits
-        piece = grad[..., start : start + _PIECE].astype(dtype, copy=False)
-        squares += np.vecdot(piece, piece)
+    squares = _sum_of_squares(grad.astype(dtype, copy=False))
     n = np.asarray(np.sqrt(squares))
     floor = smallest * 2**53 * grad.shape[-1]  # above it, squares lost to underflow cannot matter in the sum
     if not (floor <= squares.min() and squares.max() < np.inf):
         runs = (squares < floor) | (squares == np.inf)
-        n[runs] = _norm_of_any_size(grad[runs], 2)
+        if runs.any():
+            n[runs] = _norm_of_any_size(grad[runs], 2)
     return n
+
+
+def _sum_of_squares(grad: Array) -> NDArray[np.float64]:
+    """Σgᵢ² of each run, in float64 from short sums."""
+    whole = grad.shape[-1] // _SUMMED * _SUMMED
+    rest = grad[..., whole:]
+    squares = np.asarray(np.vecdot(rest, rest), np.float64)
+    if whole:
+        pieces = grad[..., :whole].reshape(*grad.shape[:-1], -1, _SUMMED)
+        squares = squares + np.vecdot(pieces, pieces).sum(-1, dtype=np.float64)
+    return squares
 
 
 def _norm_of_any_size(grad: Array, ord: float) -> NDArray[np.float64]:
@@ -364,22 +379,26 @@ def _norm_of_any_size(grad: Array, ord: float) -> NDArray[np.float64]:
 def _scaled(grad: Array, c: Threshold, *, over: Callable[..., Any], ord: float = 2) -> Array:
     """g·c/over(n, c): the rules by norm differ in their denominator alone, `np.maximum` for a hard clip."""
     _, smallest, largest = _RANGES[grad.dtype]
-    total = over(_norm(grad, ord), c)
+    n = _norm(grad, ord)
+    total = over(n, c)
     k = c / total
-    if smallest <= k.min() and k.max() <= largest:
+    if smallest <= k.min() and k.max() <= largest and total.min() >= _EXACT:
         return _times(grad, k)
 
     # Some k is NaN, or does not fit the dtype though the product may, or comes from a norm that does not fit.
     k = np.where((c == np.inf) | (total == 0), 1.0, k)  # c = inf clips nothing, and 0 stays 0
     clipped = _times(grad, k)
-    runs = np.asarray((k < smallest) | (k > largest))
+    runs = np.asarray((k < smallest) | (k > largest) | ((n > 0) & (n < _EXACT)))
+    if not runs.any():
+        return clipped
     grad, c = np.broadcast_to(grad, clipped.shape)[runs].astype(np.float64), np.broadcast_to(c, k.shape)[runs]
     m = _norm_of_any_size(grad, np.inf)
     runs[runs] = finite = np.isfinite(m)
     if not finite.any():
         return clipped
     grad, c, m = grad[finite], c[finite], m[finite]
-    # The rule is linear in (g, c) together. So bring g near c by a power of two, which loses no digits.
+    # The rule is linear in (g, c) together. So bring g near c by a power of two, which loses no digits that count
+    # in a norm (p ≥ 1).
     shift = np.minimum(np.frexp(c)[1], 960) - np.frexp(m)[1]
     grad = np.ldexp(grad, shift[:, None])
     clipped[runs] = _times(grad, c / over(_norm(grad, ord), np.ldexp(c, shift)))

@@ -8,10 +8,12 @@ An optimiser is a frozen dataclass that holds its settings and no history. The h
     params = params + update
 
 Shapes: `grad` and `params` are (*runs, n); `learning_rate` is a number, or an array over runs, one rate for
-each, all > 0 and finite. The formulas and defaults are those of `torch.optim`, so that a lesson can be
-repeated there line by line. Nothing is changed in place, and the dtype of the gradient is kept. A setting
-outside its range gets a ValueError, one that is no real number a TypeError; each names the setting, the
-constraint and what was received.
+each, all > 0 and finite. The formulas, and the defaults of β, ε and λ except momentum (PyTorch's is 0), are those
+of `torch.optim`, so that a lesson can be repeated there line by line. As there, float16 rounds ε = 1e-8 to 0, and a
+zero gradient then makes Adam and RMSProp give NaN.
+
+Nothing is changed in place, and the dtype of the gradient is kept. A setting outside its range gets a
+ValueError, one that is no real number a TypeError; each names the setting, the constraint and what was received.
 """
 
 from collections.abc import Callable

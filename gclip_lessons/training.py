@@ -225,7 +225,10 @@ class _Recorder:
         norms = _norm(self._buffer[:, :count])
         self._norms[:, steps] = norms
         self._cosine[steps] = _cosine(grad, after, norms[0], norms[1])
-        self._clipped[steps] = _any_entry(grad != after)
+        changed = grad != after
+        if np.isnan(norms).any():  # NaN differs from itself, which is no work of the rule
+            changed &= ~(np.isnan(grad) & np.isnan(after))
+        self._clipped[steps] = _any_entry(changed)
 
     def finish(self) -> dict[str, np.ndarray]:
         with np.errstate(all="ignore"):

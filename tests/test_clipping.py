@@ -735,3 +735,15 @@ def test_unusual_memory_layouts() -> None:
     constant = np.broadcast_to(np.array([3.0, 4.0]), (5, 2))
     np.testing.assert_allclose(NormalizeGradient(1.0)(constant), [[0.6, 0.8]] * 5)
     np.testing.assert_array_equal(SignGradient(1.0)(constant), np.ones((5, 2)))
+
+
+def test_subnormal_gradients_are_normalised_to_the_length_asked_for() -> None:
+    """Their norm itself is rounded to few digits: 5e-324 twice has norm 7e-324, which float64 cannot hold."""
+    grad = np.full(2, 5e-324)
+    np.testing.assert_allclose(normalize_gradient(grad, 1e-16), np.full(2, 1e-16 / np.sqrt(2)), rtol=1e-14)
+
+
+@pytest.mark.parametrize("n", [4095, 4096, 65536, 100_001])
+def test_long_float32_norms_keep_their_digits(n: int) -> None:
+    grad = np.full((2, n), 0.7, np.float32)
+    np.testing.assert_allclose(global_norm(grad), np.float64(np.float32(0.7)) * np.sqrt(n), rtol=1e-6)

@@ -448,3 +448,10 @@ def test_no_public_name_of_a_core_module_is_missing_from_the_front_door():
             if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
         }
         assert public - helpers <= set(gclip_lessons.__all__)
+
+
+def test_no_clip_never_counts_as_clipping_even_after_divergence() -> None:
+    model = LineFit(np.arange(5.0) * 100, np.arange(5.0))
+    run = train(model, np.zeros(2), SGD(0.5), NoClip(), n_steps=200)
+    assert np.isnan(run.grad_norm[-1])
+    assert not run.clipped.any()
