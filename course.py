@@ -49,6 +49,15 @@ MANIFEST = ".delivered.json"
 STAMP = "course-stamp"
 SPACE_NEEDED = 1000 * 10**6  # bytes; .venv takes about 600 MB, the downloads the rest
 
+# How stored notebooks are run and compared with what they say.
+COMPARE = (
+    "--nbval",
+    "--nbval-current-env",
+    "--nbval-cell-timeout=120",
+    "--nbval-sanitize-with=tests/nbval_sanitize.cfg",
+    "notebooks",
+)
+
 # What must be found on every call, and what is truly imported after an installation: an installer trusts
 # metadata. The font manager is there because its first import builds a cache that no learner should wait for.
 PRESENT = ("numpy", "matplotlib", "ipywidgets", "anywidget", "jupyterlab", "pytest", "gclip_lessons")
@@ -491,13 +500,11 @@ def test(arguments: list[str]) -> int:
     python = str(ready())
     pytest = [python, "-m", "pytest"]
     together = ["-n", "2", "--dist", "loadscope"]
-    notebooks = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=120"]
-    notebooks += ["--nbval-sanitize-with=tests/nbval_sanitize.cfg", "notebooks"]
     checks = {
         "ruff check": [python, "-m", "ruff", "check"],
         "ruff format": [python, "-m", "ruff", "format", "--check"],
         "tests": [*pytest, *together, "tests"],
-        "notebooks": [*pytest, *together, *notebooks],
+        "notebooks": [*pytest, *together, *COMPARE],
     }
     if arguments:
         checks = {"pytest": [*pytest, *arguments]}

@@ -22,6 +22,7 @@ import reprlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -44,9 +45,10 @@ _quiet = np.errstate(all="ignore")  # divergence is data: inf and NaN are answer
 def global_norm(grad: Array, *, ord: float = 2) -> NDArray[np.float64]:
     """The norm n = (Σ|gᵢ|ᵖ)^(1/p) of each run, in float64; `ord` is p > 0, or inf for max|gᵢ|.
 
-    [1e200, 1e200] has norm 1.41e200, although its squares overflow. The answer is inf only where an entry is
-    infinite or the norm itself exceeds the largest float64, and NaN where an entry is NaN. Squares of float32 are
-    added in float32, 4096 at a time, and these sums in float64: the norm is good to about 1e-6.
+    [1e200, 1e200] has norm 1.41e200, although its squares overflow. The answer is inf only where
+    an entry is infinite or the norm itself exceeds the largest float64, and NaN where an entry is
+    NaN. Squares of float32 are added in float32, 4096 at a time, and these sums in float64: the
+    norm is good to about 1e-6.
     """
     _check_array(grad, "grad")
     return _norm(grad, _number(ord, "ord"))[()]
@@ -56,49 +58,56 @@ def global_norm(grad: Array, *, ord: float = 2) -> NDArray[np.float64]:
 def clip_by_value(grad: Array, max_value: Threshold, *, nonfinite: str = "propagate") -> Array:
     """Clamp each entry to [−c, c]: the nearest point of a box.
 
-    It turns the direction: cos(angle) > 1/√d for d ≥ 2, and one huge entry among d − 1 others comes close to that.
+    It turns the direction: cos(angle) > 1/√d for d ≥ 2, and one huge entry among d − 1 others comes
+    close to that.
     """
     grad, c = _inputs(grad, max_value, "max_value", nonfinite)
     c = np.asarray(c, grad.dtype)[..., None]
-    return np.clip(grad, -c, c)
+    return np.clip(grad, -c, c)  # max(−c, min(c, gᵢ))
 
 
 @_quiet
 def clip_by_global_norm(grad: Array, max_norm: Threshold, *, ord: float = 2, nonfinite: str = "propagate") -> Array:
-    """g·min(1, c/n), n over all parameters: for p = 2 the nearest point of a ball. The direction is kept.
+    """g·min(1, c/n), n over all parameters: for p = 2 the nearest point of a ball.
 
-    Computed as g·c/max(n, c), which needs no special case at n = 0. PyTorch's `clip_grad_norm_` takes
-    min(1, c/(n + 1e-6)): shorter by a relative 1e-6/n, so that there clipping twice shortens twice. And it
-    turns finite float32 gradients of 1e20, whose squares overflow, silently into zeros; here they get norm c.
-    Pascanu, Mikolov, Bengio, ICML 2013.
+    The direction is kept. Computed as g·c/max(n, c), which needs no special case at n = 0.
+    PyTorch's `clip_grad_norm_` takes min(1, c/(n + 1e-6)): shorter by a relative 1e-6/n, so that
+    there clipping twice shortens twice; its float32 norm of 10⁶ equal entries is off by up to 7e-4;
+    and finite float32 gradients of 1e20, whose squares overflow, silently become zeros there,
+    while here they get norm c. Pascanu, Mikolov, Bengio, ICML 2013.
     """
     grad, c = _inputs(grad, max_norm, "max_norm", nonfinite)
-    return _scaled(grad, c, over=np.maximum, ord=_number(ord, "ord"))
+    return _scaled(grad, c, over=np.maximum, ord=_number(ord, "ord"))  # g·c/max(n, c)
 
 
 @_quiet
 def clip_by_norm(
     grad: Array, max_norm: Threshold, *, blocks: Slices, ord: float = 2, nonfinite: str = "propagate"
 ) -> Array:
-    """Each block (a layer, a tensor) by its own norm: g_b·min(1, c/n_b). Keras calls this `clipnorm`.
+    """Each block (a layer, a tensor) by its own norm: g_b·min(1, c/n_b).
 
-    `blocks` are slices of the last axis that cover each parameter exactly once. With K blocks the direction
-    turns by up to arccos(1/√K), and the norm of the whole may reach c√K.
+    Keras calls this `clipnorm`. `blocks` are slices of the last axis that cover each parameter
+    exactly once. With K blocks the direction turns by up to arccos(1/√K), and the norm of the whole
+    may reach c√K.
     """
     grad, c = _inputs(grad, max_norm, "max_norm", nonfinite)
     ord = _number(ord, "ord")
 
-    return _each(blocks, "blocks", grad, lambda block: _scaled(grad[..., block], c, over=np.maximum, ord=ord))
+    def clip_block(block: slice) -> Array:
+        return _scaled(grad[..., block], c, over=np.maximum, ord=ord)  # g_b·c/max(n_b, c)
+
+    return _each(blocks, "blocks", grad, clip_block)
 
 
 @_quiet
-def clip_smoothly(grad: Array, max_norm: Threshold, *, nonfinite: str = "propagate") -> Array:
-    """g·c/(c + n): no corner at n = c, always shorter than c, and between ½ and 1 times the hard clip.
+def clip_smoothly(grad: Array, max_norm: Threshold, *, ord: float = 2, nonfinite: str = "propagate") -> Array:
+    """g·c/(c + n): no corner at n = c, always shorter than c, and ½ to 1 times the hard clip.
 
-    Zhang, He, Sra, Jadbabaie, ICLR 2020 (normalised gradient descent is clipping, up to a factor of 2).
+    Zhang, He, Sra, Jadbabaie, ICLR 2020 (normalised gradient descent is clipping, up to a factor
+    of 2).
     """
     grad, c = _inputs(grad, max_norm, "max_norm", nonfinite)
-    return _scaled(grad, c, over=np.add)
+    return _scaled(grad, c, over=np.add, ord=_number(ord, "ord"))  # g·c/(n + c)
 
 
 @_quiet
@@ -113,8 +122,8 @@ def adaptive_clip(
 ) -> Array:
     """Each unit's gradient against its own weights: g_u·min(1, m/n_u), where m = c·max(‖w_u‖, eps).
 
-    `units` are slices of the last axis that cover each parameter exactly once (column j of a flattened
-    (in, out) matrix is slice(j, in*out, out)). `params` has the axes of `grad`.
+    `units` are slices of the last axis that cover each parameter exactly once (column j of a
+    flattened (in, out) matrix is slice(j, in*out, out)). `params` has the axes of `grad`.
     AGC: Brock, De, Smith, Simonyan, ICML 2021.
     """
     grad, c = _inputs(grad, clipping, "clipping", nonfinite)
@@ -126,7 +135,7 @@ def adaptive_clip(
 
     def clip_unit(unit: slice) -> Array:
         m = c * np.maximum(_norm(params[..., unit], 2), eps)
-        return _scaled(grad[..., unit], m, over=np.maximum)
+        return _scaled(grad[..., unit], m, over=np.maximum)  # g_u·m/max(n_u, m)
 
     return _each(units, "units", grad, clip_unit)
 
@@ -135,29 +144,35 @@ def adaptive_clip(
 def clip_per_example(
     grads: Array, max_norm: Threshold, *, reduction: str = "mean", nonfinite: str = "propagate"
 ) -> Array:
-    """Each example's gradient by its own norm, then the "mean" or "sum": (..., examples, d) -> (..., d).
+    """Each example's gradient by its own norm, then the "mean" or "sum" of all.
 
+    `grads` is (..., examples, d), the result (..., d).
     No example moves the sum by more than c, whatever it is: Abadi et al., CCS 2016 (DP-SGD).
     """
     grads, c = _inputs(grads, max_norm, "max_norm", nonfinite, run_axes=2)
-    clipped = _scaled(grads, np.asarray(c)[..., None], over=np.maximum)
+    clipped = _scaled(grads, np.asarray(c)[..., None], over=np.maximum)  # g·c/max(n, c)
     reduce = {"mean": np.mean, "sum": np.sum}[_choice(reduction, "reduction")]
     return reduce(clipped, axis=-2, dtype=np.float64).astype(grads.dtype)
 
 
 @_quiet
-def normalize_gradient(grad: Array, max_norm: Threshold, *, nonfinite: str = "propagate") -> Array:
-    """g·c/n: every gradient gets length c, short ones too; 0 stays 0. `max_norm` must be finite.
+def normalize_gradient(grad: Array, max_norm: Threshold, *, ord: float = 2, nonfinite: str = "propagate") -> Array:
+    """g·c/n: every gradient gets length c, short ones too; 0 stays 0.
 
-    Hazan, Levy, Shalev-Shwartz, NeurIPS 2015.
+    `max_norm` must be finite; where it exceeds 0.999 of the largest number of the gradient's dtype,
+    it is taken as that. Hazan, Levy, Shalev-Shwartz, NeurIPS 2015.
     """
     grad, c = _inputs(grad, max_norm, "max_norm", nonfinite, finite=True)
-    return _scaled(grad, c, over=lambda n, c: n)
+    return _scaled(grad, c, over=lambda n, c: n, ord=_number(ord, "ord"))  # g·c/n
 
 
 @_quiet
 def sign_gradient(grad: Array, max_value: Threshold, *, nonfinite: str = "propagate") -> Array:
-    """c·sign(g): what clipping by value becomes when c lies below every entry. `max_value` must be finite."""
+    """c·sign(g): what clipping by value becomes when c lies below every entry; 0 stays 0.
+
+    `max_value` must be finite; where it exceeds 0.999 of the largest number of the gradient's
+    dtype, it is taken as that.
+    """
     grad, c = _inputs(grad, max_value, "max_value", nonfinite, finite=True)
     return np.asarray(c, grad.dtype)[..., None] * np.sign(grad)
 
@@ -165,7 +180,7 @@ def sign_gradient(grad: Array, max_value: Threshold, *, nonfinite: str = "propag
 # --- The rules with their thresholds: values that can be named, shown in a legend, and called --------------
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Clipper:
     """A rule with its threshold, called `clipper(grad, params=None)`. The fields are the rule's arguments.
 
@@ -184,7 +199,8 @@ class Clipper:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            object.__setattr__(self, name, _CHECKS[name](value, name))
+            check = _threshold if name == self.__match_args__[0] else _CHECKS[name]
+            object.__setattr__(self, name, check(value, name))
 
     def __call__(self, grad: Array, params: Array | None = None) -> Array:
         """The clipped gradient, in a new array; rules that do not look at the parameters ignore them."""
@@ -199,15 +215,23 @@ class Clipper:
         """Only what differs from the defaults: `ClipByGlobalNorm(max_norm=1.0)`."""
         nonfinite, *others = fields(self)
         values = [(f.name, getattr(self, f.name), f.default) for f in (*others, nonfinite) if f.repr]
-        shown = [f"{name}={_short(value)}" for name, value, default in values if value is not default]
+        shown = [f"{name}={_short(value)}" for name, value, default in values if not np.array_equal(value, default)]
         return f"{type(self).__name__}({', '.join(shown)})"
+
+    def __eq__(self, other: object) -> bool:
+        """The same rule with the same settings; thresholds for several runs are compared one by one."""
+        return type(self) is type(other) and all(np.array_equal(v, vars(other)[k]) for k, v in vars(self).items())
+
+    def __hash__(self) -> int:
+        """Equal clippers have equal names; neither arrays nor (before Python 3.12) slices have a hash."""
+        return hash(repr(self))
 
 
 _PROJECTION = {"projection", "identity_inside", "idempotent", "tighter_wins", "shorter"}
 _BOUNDED = {"norm_bounded", "entries_bounded"}
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class NoClip(Clipper):
     """The gradient as it is (in a new array): a rule like any other, so that no code needs a special case.
 
@@ -224,7 +248,7 @@ class NoClip(Clipper):
         object.__setattr__(self, "max_value", _threshold(self.max_value * np.inf, "max_value"))
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class ClipByValue(Clipper):
     """Each entry clamped: `clip_by_value`."""
 
@@ -234,7 +258,7 @@ class ClipByValue(Clipper):
     promises = frozenset(_PROJECTION | {"entries_bounded"})
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class ClipByNorm(Clipper):
     """Each block by its own norm: `clip_by_norm`. By default all parameters are one block."""
 
@@ -246,7 +270,7 @@ class ClipByNorm(Clipper):
     promises = frozenset({"direction"} | _PROJECTION | _BOUNDED)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class ClipByGlobalNorm(Clipper):
     """All parameters by their common norm: `clip_by_global_norm`."""
 
@@ -257,17 +281,18 @@ class ClipByGlobalNorm(Clipper):
     promises = frozenset({"direction"} | _PROJECTION | _BOUNDED)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class ClipSmoothly(Clipper):
     """By the global norm, without a corner: `clip_smoothly`."""
 
     max_norm: Threshold
+    ord: float = 2.0
     rule = staticmethod(clip_smoothly)
     label = "smooth"
     promises = frozenset({"direction", "shorter"} | _BOUNDED)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class AdaptiveClip(Clipper):
     """Each unit against its own weights: `adaptive_clip`, called with params. By default all are one unit."""
 
@@ -283,7 +308,7 @@ class AdaptiveClip(Clipper):
         return self.rule(grad, params, **vars(self))
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class ClipPerExample(Clipper):
     """Each example by its norm, then their mean or sum: `clip_per_example` of (..., examples, n)."""
 
@@ -294,17 +319,18 @@ class ClipPerExample(Clipper):
     promises = frozenset({"direction"} | _PROJECTION | _BOUNDED)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class NormalizeGradient(Clipper):
     """Always the same length: `normalize_gradient`."""
 
     max_norm: Threshold
+    ord: float = 2.0
     rule = staticmethod(normalize_gradient)
     label = "normalised"
     promises = frozenset({"direction", "idempotent"} | _BOUNDED)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class SignGradient(Clipper):
     """Always the same size of entries: `sign_gradient`."""
 
@@ -349,7 +375,9 @@ def _norm(grad: Array, ord: float) -> NDArray[np.float64]:
     n = np.asarray(np.sqrt(squares))
     floor = smallest * 2**53 * grad.shape[-1]  # above it, squares lost to underflow cannot matter in the sum
     if not (floor <= squares.min() and squares.max() < np.inf):
-        runs = (squares < floor) | (squares == np.inf)
+        runs = np.asarray((squares < floor) | (squares == np.inf))
+        if runs.any():
+            runs[runs] = grad[runs].any(-1)  # the norm of nothing but zeros is right already
         if runs.any():
             n[runs] = _norm_of_any_size(grad[runs], 2)
     return n
@@ -388,7 +416,7 @@ def _scaled(grad: Array, c: Threshold, *, over: Callable[..., Any], ord: float =
     # Some k is NaN, or does not fit the dtype though the product may, or comes from a norm that does not fit.
     k = np.where((c == np.inf) | (total == 0), 1.0, k)  # c = inf clips nothing, and 0 stays 0
     clipped = _times(grad, k)
-    runs = np.asarray((k < smallest) | (k > largest) | ((n > 0) & (n < _EXACT)))
+    runs = np.asarray((k < smallest) | (k > largest) | ((n > 0) & (total < _EXACT)))
     if not runs.any():
         return clipped
     grad, c = np.broadcast_to(grad, clipped.shape)[runs].astype(np.float64), np.broadcast_to(c, k.shape)[runs]
@@ -443,8 +471,10 @@ def _inputs(
     if grad.ndim < run_axes:
         raise ValueError(f"{of} must have the axes (..., examples, parameters); got shape {grad.shape}")
     c = _threshold(c, name)
-    if finite and np.max(c) == np.inf:
-        raise ValueError(f"{name} must be finite: it is the size itself; got {_short(c)}")
+    if finite:
+        if np.max(c) == np.inf:
+            raise ValueError(f"{name} must be finite: it is the size itself; got {_short(c)}")
+        c = np.minimum(c, 0.999 * float(np.finfo(grad.dtype).max))  # which leaves room for rounding
     if not isinstance(c, float):
         _check_runs(c.shape, grad.shape[:-run_axes], name)
     if _choice(nonfinite, "nonfinite") != "propagate":
@@ -483,8 +513,10 @@ def _check_runs(shape: tuple[int, ...], runs: tuple[int, ...], name: str) -> Non
 
 def _threshold(value: Any, name: str) -> Threshold:
     """A float, or a read-only float64 array."""
-    if not isinstance(value, np.ndarray) or value.ndim == 0:
-        return _number(value[()] if isinstance(value, np.ndarray) else value, name)
+    if type(value) is np.ndarray and value.ndim == 0:
+        value = value[()]
+    if type(value) is not np.ndarray:  # a masked array or a matrix would multiply by rules of its own
+        return _number(value, name, "a real number or a numpy array of them")
     if value.dtype.kind not in "iuf":
         raise TypeError(f"{name} must be a real number or an array of them; got dtype {value.dtype}")
     c = value.astype(np.float64)
@@ -494,20 +526,21 @@ def _threshold(value: Any, name: str) -> Threshold:
     return c
 
 
-def _number(value: Any, name: str) -> float:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError(f"{name} must be a real number; got {_short(value)} ({type(value).__name__})")
-    if not value > 0:
-        raise ValueError(f"{name} must be > 0; got {value}")
+def _number(value: Any, name: str, kind: str = "a real number") -> float:
+    if type(value) is not float and (isinstance(value, bool | np.bool_) or not isinstance(value, Real)):
+        raise TypeError(f"{name} must be {kind}; got {_short(value)} ({type(value).__name__})")
     try:
-        return float(value)
+        number = float(value)
     except OverflowError:  # an int can be larger than any float
         raise ValueError(f"{name} must be a number that fits a float64; got {_short(value)}") from None
+    if not number > 0:
+        raise ValueError(f"{name} must be > 0; got {_short(value)}")
+    return number
 
 
 def _choice(value: Any, name: str) -> str:
     choices = {"nonfinite": ("propagate", "zero", "raise"), "reduction": ("mean", "sum")}[name]
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {_short(value)}")
     return value
 
@@ -515,6 +548,12 @@ def _choice(value: Any, name: str) -> str:
 def _slices(slices: Any, name: str) -> tuple[slice, ...]:
     if not isinstance(slices, list | tuple) or not all(isinstance(s, slice) for s in slices):
         raise TypeError(f"{name} must be a sequence of slices; got {_short(slices)} ({type(slices).__name__})")
+    for s in slices:
+        try:
+            s.indices(0)
+        except (TypeError, ValueError) as error:
+            wrong = f"{name} must be slices of whole numbers with a step other than 0; got {_short(s)}"
+            raise type(error)(wrong) from None
     return tuple(slices)
 
 
@@ -535,12 +574,13 @@ def _short(value: Any) -> str:
     """A value in an error message or a legend: never long."""
     if isinstance(value, np.ndarray):
         return " ".join(np.array2string(value, precision=3, threshold=4, edgeitems=1).split())
+    if isinstance(value, int) and abs(value) > 10**40:  # Python refuses to write some of these
+        return f"an integer of {value.bit_length()} bits"
     return reprlib.repr(value)
 
 
-# How each field of a clipper is checked, once, when it is made.
+# How each option of a clipper is checked, once, when it is made. (Its first field is the threshold.)
 _CHECKS: dict[str, Callable[[Any, str], Any]] = {
-    **dict.fromkeys(("max_value", "max_norm", "clipping"), _threshold),
     **dict.fromkeys(("ord", "eps"), _number),
     **dict.fromkeys(("blocks", "units"), _slices),
     **dict.fromkeys(("reduction", "nonfinite"), _choice),

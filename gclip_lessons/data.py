@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .models.checks import finite_array
+from gclip_lessons.models.checks import finite_array
 
 
 def google_prices() -> tuple[np.ndarray, np.ndarray]:

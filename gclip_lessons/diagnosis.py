@@ -17,11 +17,12 @@ import warnings
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from gclip_lessons.clipping import CLIPPERS, NoClip
+from gclip_lessons.clipping import CLIPPERS, ClipByGlobalNorm, NoClip
 from gclip_lessons.exercises import Exercise, Misconception, Probe
 
 
@@ -59,7 +60,7 @@ def diagnose(exercise: Exercise, learner: Callable[..., Any]) -> Report:
     if all(case.strictly_right and case.repeats for case in cases):
         headline = f"Right: `{exercise.name}` agrees with the solution on all probes ({len(cases)})."
         return Report(True, "right", headline, _notes(cases))
-    if _does_nothing(learner, cases):
+    if _does_nothing(learner, cases) and not _is_to_mend(exercise):
         return _nothing_yet(exercise)
     if misconception := _known(exercise, cases):
         headline = f"Not yet. This one is known: {_in_words(misconception)}."
@@ -108,7 +109,8 @@ def _call(function: Callable[..., Any], args: tuple[Any, ...]) -> _Trial:
     ):
         warnings.simplefilter("always")
         try:
-            value = function(*args)
+            _leaves(returned := function(*args))  # a list within itself has no end, and is stopped here
+            value = returned
             handed_back = any(_shares_memory(value, arg) for arg in args)
             if inspect.iscoroutine(value):
                 value.close()
@@ -162,6 +164,11 @@ class _Case:
         """The truth and theirs, as float arrays of one shape, or None where they are anything else."""
         truth, theirs = _flat(self.truth.value), _flat(self.theirs.value)
         return (truth, theirs) if truth is not None and theirs is not None else None
+
+    @property
+    def same_size(self) -> bool:
+        """As many numbers as there should be, in whatever shape."""
+        return self.numbers is not None and self.numbers[0].size == self.numbers[1].size
 
 
 # ---- equality
@@ -255,9 +262,14 @@ def _behaves_as_stub(exercise: Exercise, cases: tuple[_Case, ...]) -> bool:
     return same and any(stub.value is not None for stub in stubs)
 
 
-def _nothing_yet(exercise: Exercise) -> Report:
+def _is_to_mend(exercise: Exercise) -> bool:
+    """The stub gives an answer, a wrong one."""
     given = _call(exercise.stub, exercise.probes[0].args)
-    if given.error is None and given.value is not None and given.value is not Ellipsis:
+    return given.error is None and given.value is not None and given.value is not Ellipsis
+
+
+def _nothing_yet(exercise: Exercise) -> Report:
+    if _is_to_mend(exercise):
         headline = f"Not mended yet: `{exercise.name}` still does what the given version does."
         return Report(False, "empty", headline, "Find what is wrong with it, mend it and run it again.")
     headline = f"Nothing here yet: `{exercise.name}` is waiting for you."
@@ -291,31 +303,37 @@ def _known(exercise: Exercise, cases: tuple[_Case, ...]) -> Misconception | None
 
 
 def _fails(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
-    """It raises, returns None, or returns the wrong type or shape of thing."""
-    for case in cases:
-        error = case.theirs.error
-        if error is not None and not case.right:
+    """It raises, returns None, or returns the wrong type or shape of thing: told of the simplest such call."""
+    wrong = sorted((case for case in cases if not case.right), key=lambda case: (case.same_size, _simplicity(case)))
+    for case in wrong:
+        if (error := case.theirs.error) is not None:
             what = type(error).__name__
             text = _code(f"{what}: {_words(error)}".rstrip(": "))
             detail = f"For {_quoted([case])} it raised {text}{_line_of(error)}."
             if "ellipsis" in _words(error):
                 detail += " A `...` is still waiting to be replaced."
-            return Report(False, "raised", f"It stopped with {what}.", detail)
-    for case in cases:
-        if case.truth.error is not None and not case.right:
+            return Report(False, "raised", f"It stopped with {what}.", detail, _example(exercise, case))
+    for case in wrong:
+        if case.truth.error is not None:
             wanted = type(case.truth.error).__name__
             detail = f"For {_quoted([case])} it should raise {wanted}, and it gave an answer."
-            return Report(False, "not_raised", "It accepts what it should refuse.", detail)
+            headline = "It accepts what it should refuse."
+            return Report(False, "not_raised", headline, detail, _example(exercise, case))
     if all(case.theirs.value is None for case in cases):
         return Report(False, "none", "It returned None: is there a `return`?")
-    for case in cases:
-        if case.truth.error is None and (trouble := _misfit(case.theirs.value, case.truth.value)):
+    for case in wrong:
+        if trouble := _misfit(case.theirs.value, case.truth.value, _has_runs(case.probe.args)):
             kind, sentence = trouble
-            return Report(False, kind, f"It returned the wrong {kind}.", f"For {_quoted([case])}: {sentence}")
+            detail = f"For {_quoted([case])}: {sentence}"
+            return Report(False, kind, f"It returned the wrong {kind}.", detail, _example(exercise, case))
     return None
 
 
-def _misfit(value: Any, truth: Any) -> tuple[str, str] | None:
+def _has_runs(args: tuple[Any, ...]) -> bool:
+    return any(isinstance(arg, np.ndarray) and arg.ndim > 1 for arg in args)
+
+
+def _misfit(value: Any, truth: Any, several_runs: bool) -> tuple[str, str] | None:
     """Say ("type" or "shape", a sentence) where value cannot be compared with truth."""
     sentence = f"expected {_describe(truth)}; got {_describe(value)}."
     if isinstance(truth, (list, tuple)):
@@ -323,7 +341,7 @@ def _misfit(value: Any, truth: Any) -> tuple[str, str] | None:
             return "type", f"{sentence} Commas after `return` make a tuple."
         if len(value) != len(truth):
             return "shape", f"expected {len(truth)} results; got {len(value)}."
-        return next(filter(None, map(_misfit, value, truth)), None)
+        return next(filter(None, (_misfit(v, t, several_runs) for v, t in zip(value, truth, strict=True))), None)
     wanted, array = _numbers(truth), _numbers(value)
     if wanted is None:
         return None if type(value) is type(truth) else ("type", sentence)
@@ -341,7 +359,7 @@ def _misfit(value: Any, truth: Any) -> tuple[str, str] | None:
         sentence += " The numbers are right, with rows and columns exchanged."
     elif array.size == wanted.size and np.allclose(array.ravel(), wanted.ravel(), equal_nan=True):
         sentence += " The numbers are right; look at `keepdims`, `[..., None]` and `reshape`."
-    elif array.ndim < wanted.ndim:
+    elif several_runs and array.ndim < wanted.ndim:
         sentence += " Did one answer come out for several runs? Work along the last axis only (`axis=-1`)."
     return "shape", sentence
 
@@ -391,6 +409,8 @@ def _is_untidy(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
 
 def _resembles(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
     """A known misconception that agrees on most of the probes where either of the two is wrong."""
+    if _is_yes_or_no(cases):
+        return None  # two wrong answers are always the same one
     best, share = None, 0.5
     wrong = {i for i, case in enumerate(cases) if not case.right}
     for misconception in exercise.misconceptions:
@@ -409,15 +429,31 @@ def _resembles(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
 
 
 def _library_rule(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
-    """For functions of (gradient, threshold): one of the course's own clipping rules."""
-    for rule in CLIPPERS.values():
+    """One of the course's own rules in place of the right one, alone or within an update."""
+    names = _names(exercise)
+    threshold = next((name for name in ("max_norm", "max_value") if name in names), None)
+    if "grad" not in names or threshold is None:
+        return None
+    at, c = names.index("grad"), names.index(threshold)
+    for words, rule in _RULES.items():
 
-        def clip(grad: np.ndarray, threshold: float, *rest: Any, rule: Any = rule) -> np.ndarray:
-            return (rule() if rule is NoClip else rule(threshold))(grad)
+        def other(*args: Any, rule: Callable[[float], Any] = rule) -> Any:
+            args = list(args)
+            args[at], args[c] = rule(args[c])(args[at]), np.inf  # clipped already: the solution leaves it as it is
+            return exercise.solution(*args)
 
-        if all(_same(_call(clip, case.probe.args), case.theirs, exercise) for case in cases):
-            return _pattern("rule", f"What you wrote is another rule: {rule.label} (`{rule.__name__}`).")
+        if all(_same(_call(other, case.probe.args), case.theirs, exercise) for case in cases):
+            return _pattern("rule", f"What you wrote is another rule: {words}.")
     return None
+
+
+_RULES: dict[str, Callable[[float], Any]] = {
+    f"{rule.label} (`{rule.__name__}`)": (lambda c: NoClip()) if rule is NoClip else rule for rule in CLIPPERS.values()
+}
+_RULES |= {
+    "global norm, with the 1-norm": partial(ClipByGlobalNorm, ord=1),
+    "global norm, with the largest entry for the norm": partial(ClipByGlobalNorm, ord=np.inf),
+}
 
 
 def _an_argument(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
@@ -455,8 +491,8 @@ _DERIVED: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "complement": ("It is one minus the right answer: the other share.", lambda t: 1 - t),
     "square": ("It is the square of the right answer: a square root is missing.", np.square),
     "root": ("It is the square root of the right answer: one root too many.", np.sqrt),
-    "degrees": ("It is the right angle, in degrees; radians are asked for (`np.radians`).", np.degrees),
-    "radians": ("It is the right angle, in radians; degrees are asked for (`np.degrees`).", np.radians),
+    "degrees": ("It is the right answer times 180/π: there is one `np.degrees` too many.", np.degrees),
+    "radians": ("It is the right answer times π/180: is a `np.degrees` missing?", np.radians),
     "cosine": ("It is the cosine of the right angle: `np.arccos` is missing.", np.cos),
     "cosine_of_degrees": (
         "It is the cosine of the right angle: `np.arccos`, then `np.degrees`.",
@@ -487,9 +523,29 @@ _DERIVED: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
 }
 
 
+def _is_yes_or_no(cases: tuple[_Case, ...]) -> bool:
+    return all(_is_truth_value(case.truth.value) for case in cases)
+
+
+def _yes_or_no(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
+    """For True and False: the opposite, or one answer whatever is given."""
+    if not _is_yes_or_no(cases):
+        return None
+    truth, theirs = (np.concatenate([case.numbers[i].ravel() for case in cases]) for i in (0, 1))
+    if theirs.size > 1 and np.ptp(theirs) == 0:
+        return _pattern("constant", f"It says {bool(theirs[0])}: the same answer for every probe.")
+    if np.array_equal(theirs, 1 - truth):
+        return _pattern("opposite", "It says exactly the opposite of the right answer, every time.")
+    return None
+
+
 def _derived(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
     pairs = [case.numbers for case in cases]
-    if any(pair is None for pair in pairs) or not any(np.isfinite(theirs).any() for _, theirs in pairs):
+    if (
+        _is_yes_or_no(cases)
+        or any(pair is None for pair in pairs)
+        or not any(np.isfinite(theirs).any() for _, theirs in pairs)
+    ):
         return None
     for kind, (words, wrong) in _DERIVED.items():
         with np.errstate(all="ignore"):
@@ -583,6 +639,7 @@ _LOOKS: tuple[Callable[[Exercise, tuple[_Case, ...]], Report | None], ...] = (
     _fails,
     _is_random,
     _is_untidy,
+    _yes_or_no,
     _an_argument,
     _library_rule,
     _swapped_arguments,
@@ -603,11 +660,11 @@ def _pattern(kind: str, sentence: str) -> Report:
 
 
 def _finish(report: Report, exercise: Exercise, cases: tuple[_Case, ...]) -> Report:
-    """Add the notes, and the simplest call that shows the difference."""
+    """Add the notes, and the simplest call that shows the difference where the report has none."""
     wrong = [case for case in cases if not case.right]
     detail = "\n\n".join(filter(None, [report.detail, _notes(cases, report.kind)]))
     example = _example(exercise, min(wrong, key=_simplicity)) if wrong else ""
-    return replace(report, detail=detail, example=example)
+    return replace(report, detail=detail, example=report.example or example)
 
 
 def _notes(cases: tuple[_Case, ...], skip: str = "") -> str:
@@ -617,7 +674,7 @@ def _notes(cases: tuple[_Case, ...], skip: str = "") -> str:
         notes.append("It also changes the array that it is given.")
     if any(c.theirs.handed_back and not c.truth.handed_back and not c.theirs.changed for c in cases):
         notes.append("It hands back the very array that it was given, where a new one is safer.")
-    if skip and (warned := [c for c in cases if set(c.theirs.warned) - set(c.truth.warned)]):
+    if warned := [c for c in cases if set(c.theirs.warned) - set(c.truth.warned)]:
         notes.append(f"Python warned for {_quoted(warned[:1])}: {_code(warned[0].theirs.warned[0])}.")
     if any(c.theirs.printed for c in cases):
         notes.append("What it prints is not shown here; call it in a cell of its own to read it.")
@@ -639,6 +696,10 @@ def _example(exercise: Exercise, case: _Case) -> str:
         should, gave = (_outcome(trial, digits) for trial in (case.truth, case.theirs))
         if should != gave:
             break
+    else:
+        should, gave = (f"{text} ({_describe(t.value)})" for text, t in ((should, case.truth), (gave, case.theirs)))
+        if should == gave:
+            return ""
     should = should if case.truth.error is None else f"raise {should}"
     verb = "should be" if case.truth.error is None else "should"
     did = "gave" if case.theirs.error is None else "raised"
@@ -656,6 +717,7 @@ def _outcome(trial: _Trial, digits: int) -> str:
 def _show(value: Any, digits: int = 4) -> str:
     """Write a value as short as a person would: 1 for 1.0, [3, 4] for an array."""
     if isinstance(value, np.ndarray) and value.ndim:
+        value = np.asarray(value)  # the rows of a matrix are matrices, without end
         note = "" if value.dtype in (np.float64, np.int64, np.bool_) else f"{value.dtype} "
         return note + _show(list(value) if value.ndim == 1 else [_Plain(_show(v, digits)) for v in value], digits)
     if isinstance(value, (list, tuple)):
@@ -666,7 +728,7 @@ def _show(value: Any, digits: int = 4) -> str:
     if isinstance(value, bool | np.bool_ | str | None):
         return repr(value if isinstance(value, str | None) else bool(value))
     if isinstance(value, int | np.integer):
-        return str(int(value))
+        return _words(int(value), 80)
     if (number := _numbers(value)) is not None:
         return f"{float(number):.{digits}g}"
     if inspect.isroutine(value):
@@ -703,6 +765,7 @@ def _words(value: Any, limit: int = 200) -> str:
         text = str(value)
     except Exception:  # a learner's class may have a broken __str__
         return f"<{type(value).__name__}>"
+    text = re.sub(r" at 0x[0-9a-fA-F]+", "", text)
     return text if len(text) <= limit else text[:limit] + "…"
 
 

@@ -4,7 +4,6 @@
 """
 
 import inspect
-import re
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -36,16 +35,15 @@ class Probe:
 class Exercise:
     """A function to write: `solution` is the truth, and its source is the worked solution.
 
-    `key` is lesson and number ("03.1"). `task` and `explanation` (said beside the solution) are markdown with
-    plain Unicode mathematics. `stub` is what the notebook's cell starts with; learners see it under the
-    solution's name. `probes` must tell every misconception from the solution and from each other
+    `key` is lesson and number ("03.1"). The notebook says what the task is; `explanation` is said beside the
+    solution, in markdown with plain Unicode mathematics. `stub` is what the notebook's cell starts with, where
+    it bears the solution's name. `probes` must tell every misconception from the solution and from each other
     (`undistinguished` in diagnosis.py). Results are compared at `rtol` (wide enough for an epsilon of 1e-6 in
     a denominator) and `atol`.
     """
 
     key: str
     title: str
-    task: str
     solution: Callable[..., Any]
     stub: Callable[..., Any]
     probes: tuple[Probe, ...]
@@ -73,12 +71,6 @@ class Exercise:
     def solution_source(self) -> str:
         """The worked solution, as text."""
         return textwrap.dedent(inspect.getsource(self.solution)).strip()
-
-    @property
-    def stub_source(self) -> str:
-        """What the learner's cell starts with, as text, under the name that the solution has."""
-        source = textwrap.dedent(inspect.getsource(self.stub)).strip()
-        return re.sub(rf"\bdef {self.stub.__name__}\b", f"def {self.name}", source, count=1)
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,15 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from gclip_lessons.lessons import Control, Demo, controls_of
+from gclip_lessons import progress
+from gclip_lessons.exercises import Prediction
+from gclip_lessons.lessons import Control, Demo, Preset, controls_of
 from gclip_lessons.view import Picture, static_html
 
 
 @dataclass(frozen=True, eq=False)
 class _Link:
-    """A widget that moves one field: ``show`` turns the field's value into the widget's, ``read`` turns it back."""
+    """A widget that moves one field: `show` turns the field's value into the widget's, `read` turns it back."""
 
     name: str
     widget: widgets.Widget
@@ -26,14 +28,21 @@ class _Link:
 
 
 class Explorer(widgets.VBox):
-    """A demo with its controls: ``state``, ``result`` and ``sentence`` say what is on the screen.
+    """A demo with its controls: `state`, `result` and `sentence` say what is on the screen.
 
-    ``controls`` and ``boxes`` hold the sliders (or menus) and number boxes by field name, ``players`` the play
-    buttons, ``buttons`` the presets and "reset". ``set`` moves several fields at once. What cannot be shown leaves
-    the last good picture, with the error in red below it, and is raised.
+    `controls` and `boxes` hold the sliders (or menus) and number boxes by field name, `players` the play buttons,
+    `buttons` the presets and "reset". `set` moves several fields at once. What cannot be shown leaves the last good
+    state, result and picture, with the error in red below it, and is raised. After a prediction that nobody has
+    made yet, all is behind the button `look`.
     """
 
-    def __init__(self, demo: Demo, preset: str | None = None, show: Iterable[str] | None = None) -> None:
+    def __init__(
+        self,
+        demo: Demo,
+        preset: str | None = None,
+        show: Iterable[str] | None = None,
+        after: Prediction | None = None,
+    ) -> None:
         fields = controls_of(demo.state)
         shown = list(fields) if show is None else list(show)
         for parameter, names, known in (("preset", [preset], [None, *demo.presets]), ("show", shown, fields)):
@@ -42,18 +51,21 @@ class Explorer(widgets.VBox):
                     raise ValueError(f"{parameter} must be one of {', '.join(map(repr, known))}; got {name!r}")
         self.demo = demo
         self._lock = RLock()
-        self._start = demo.presets.get(preset)
-        self._question = self._start.question if self._start else ""
-        self.state = self._start.state if self._start else demo.state()
+        self._after = after
+        self._start = demo.presets.get(preset) or Preset(demo.state(), "")
+        self.state = self._start.state
         self.result = demo.compute(self.state)
         self.drawing = demo.figure(self.result)
         width, height = demo.figure.size
         self.picture = Picture(width=width, height=height, draggable=demo.drag is not None)
-        self.picture.frame = self._frame()
+        self.picture.frame = self._frame(self._start.question)
         self.controls, self.boxes, self.players = {}, {}, {}
         self._links: list[_Link] = []
         rows = [self._row(name, fields[name]) for name in shown]
-        self.buttons = {name: _button(name, p.question) for name, p in demo.presets.items()}
+        kept = [name for name in fields if name not in shown]  # a preset that changes these could not be followed
+        reachable = {name: p for name, p in demo.presets.items() if _values(p.state, kept) == _values(self.state, kept)}
+        self._places = {**reachable, "reset": self._start}
+        self.buttons = {name: _button(name, p.question) for name, p in reachable.items()}
         self.buttons["reset"] = _button("reset", "Back to where this picture started", icon="undo")
         for name, button in self.buttons.items():
             button.on_click(lambda _, name=name: self.preset(name))
@@ -61,8 +73,16 @@ class Explorer(widgets.VBox):
             link.widget.observe(lambda _, link=link: self._moved(link), "value")
         self.picture.observe(self._dragged, "gesture")
         self.picture.observe(lambda _: self.set(), "density")
-        super().__init__([_line(self.buttons.values()), _line(rows), self.picture])
+        self.look = _button("Look", "Open the picture without a prediction")
+        self.look.on_click(lambda _: self._open())
+        super().__init__([widgets.Label("Predict first, in the cell above."), self.look])
+        self._inside = [_line(self.buttons.values()), _line(rows), self.picture]
+        if after is None or after.key in progress.load().predictions:
+            self._open()
         self.add_class("gclip-explorer")
+
+    def _open(self) -> None:
+        self.children = self._inside
 
     @property
     def sentence(self) -> str:
@@ -71,26 +91,27 @@ class Explorer(widgets.VBox):
 
     def set(self, **changes: Any) -> None:
         """Move the named fields; a value that a control cannot take raises ValueError and changes nothing."""
-        self._change(changes, None)
+        self._change(changes)
 
     def preset(self, name: str) -> None:
         """Go to a preset, or with "reset" back to the start."""
-        if name not in self.buttons:
-            raise ValueError(f"preset must be one of {', '.join(map(repr, self.buttons))}; got {name!r}")
-        with self._lock:
-            chosen = self._start if name == "reset" else self.demo.presets[name]
-            self._question = chosen.question if chosen else ""
-            self.set(**_values(chosen.state if chosen else self.demo.state()))
+        if name not in self._places:
+            raise ValueError(f"preset must be one of {', '.join(map(repr, self._places))}; got {name!r}")
+        place = self._places[name]
+        self._change(_values(place.state), question=place.question)
 
-    def _change(self, changes: dict[str, Any], origin: _Link | None) -> None:
+    def _change(self, changes: dict[str, Any], origin: _Link | None = None, question: str | None = None) -> None:
+        """Go to a new state and its question, or stay with the last good one: all of it or nothing."""
         with self._lock:
-            before = self.state
+            before, result = self.state, self.result
             try:
                 self.state = replace(before, **changes)
                 self.result = self.demo.compute(self.state)
                 self.drawing.update(self.result)
-                self.picture.frame = self._frame()
+                self.picture.frame = self._frame(self.picture.frame["question"] if question is None else question)
             except Exception as error:
+                self.state, self.result = before, result
+                self.drawing.update(result)
                 self.picture.frame = {**self.picture.frame, "error": f"{type(error).__name__}: {error}"}
                 raise
             finally:
@@ -104,7 +125,9 @@ class Explorer(widgets.VBox):
         refused = self.state is before
         for link in self._links:
             value = getattr(self.state, link.name)
-            if refused if link is origin else value != getattr(before, link.name):
+            goes_back = refused and link is origin
+            lags_behind = value != getattr(before, link.name) and link is not origin
+            if goes_back or lags_behind:
                 link.widget.value = link.show(value)
 
     def _moved(self, link: _Link) -> None:
@@ -126,14 +149,14 @@ class Explorer(widgets.VBox):
                 if state != self.state:
                     self.set(**_values(state))
 
-    def _frame(self) -> dict[str, Any]:
+    def _frame(self, question: str) -> dict[str, Any]:
         """Everything the browser needs to show the current result, as one value."""
         sentence = self.demo.caption(self.result)
         return {
             "png": self.drawing.png(self.picture.density),
             "alt": f"{self.drawing.description} {sentence}".strip(),
             "sentence": sentence,
-            "question": self._question,
+            "question": question,
             "error": "",
             "controls": {
                 name: {"label": control.label, "text": f"{value:g}" if isinstance(value, float) else str(value)}
@@ -174,28 +197,40 @@ class Explorer(widgets.VBox):
         """Two buttons that take one step back and one step on."""
         buttons = _button("", "One step back", icon="step-backward"), _button("", "One step on", icon="step-forward")
         for button, by in zip(buttons, (-1, 1), strict=True):
-            button.on_click(
-                lambda _, by=by: self.set(**{name: min(max(getattr(self.state, name) + by, control.low), control.high)})
-            )
+            button.on_click(lambda _, by=by: self._step(name, by, control))
         return list(buttons)
+
+    def _step(self, name: str, by: int, control: Control) -> None:
+        """Move a step on or back from where it stands now, which only the holder of the lock knows."""
+        with self._lock:
+            self.set(**{name: min(max(getattr(self.state, name) + by, control.low), control.high)})
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         live = super()._repr_mimebundle_(**options) or {}
-        html = static_html(self.picture.frame, self.picture.width)
-        return {**live, "text/html": html, "text/plain": self.sentence}
+        html, plain = static_html(self.picture.frame, self.picture.width), self.sentence
+        if self._after:  # what is stored must not give the answer away
+            summary = "<summary>The picture, when you have predicted</summary>"
+            html, plain = f"<details>{summary}{html}</details>", "Predict first, then look."
+        return {**live, "text/html": html, "text/plain": plain}
 
 
-def explore(demo: Demo, preset: str | None = None, show: Iterable[str] | None = None) -> Explorer:
+def explore(
+    demo: Demo,
+    preset: str | None = None,
+    show: Iterable[str] | None = None,
+    after: Prediction | None = None,
+) -> Explorer:
     """Return the explorer of a demo: the whole cell of a notebook.
 
-    ``preset`` names the preset to start from; ``show`` lists the controls that a teacher wants on the screen.
+    `preset` names the preset to start from; `show` lists the controls that a teacher wants on the screen, and
+    only presets that move nothing else are offered; `after` is a prediction to make before the picture opens.
     Raises ValueError for a preset or control that the demo does not have.
     """
-    return Explorer(demo, preset, show)
+    return Explorer(demo, preset, show, after)
 
 
-def _values(state: Any) -> dict[str, Any]:
-    return {name: getattr(state, name) for name in controls_of(type(state))}
+def _values(state: Any, names: Iterable[str] | None = None) -> dict[str, Any]:
+    return {name: getattr(state, name) for name in (controls_of(type(state)) if names is None else names)}
 
 
 def _button(text: str, says: str, icon: str = "") -> widgets.Button:

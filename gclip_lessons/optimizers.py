@@ -16,6 +16,7 @@ Nothing is changed in place, and the dtype of the gradient is kept. A setting ou
 ValueError, one that is no real number a TypeError; each names the setting, the constraint and what was received.
 """
 
+import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from numbers import Real
@@ -38,17 +39,21 @@ class Optimizer(Protocol):
 
 def _checked_rate(value: Any) -> float | np.ndarray:
     """Return a learning rate as a float or a read-only float64 array."""
-    rate = np.array(value) if isinstance(value, (Real, np.ndarray)) else np.array(None)
-    if rate.dtype.kind not in "fiu":
-        raise TypeError(f"learning_rate must be a real number or an array of them over runs; got {value!r}")
-    rate = rate.astype(np.float64)
-    if not ((rate > 0) & np.isfinite(rate)).all():
-        raise ValueError(f"learning_rate must be > 0 and finite; got {value!r}")
+    if type(value) is np.ndarray and value.ndim == 0:
+        value = value[()]
+    if type(value) is not np.ndarray:
+        return _checked_setting("learning_rate", value)
+    if value.dtype.kind not in "fiu":
+        raise TypeError(f"learning_rate must be a real number or an array of them over runs; got {reprlib.repr(value)}")
+    rate = value.astype(np.float64)
+    if rate.size == 0 or not ((rate > 0) & np.isfinite(rate)).all():
+        raise ValueError(f"learning_rate must be > 0 and finite in every run; got {reprlib.repr(value)}")
     rate.setflags(write=False)
-    return rate if rate.ndim else float(rate)
+    return rate
 
 
 _BOUNDS: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "learning_rate": ("> 0 and finite", lambda value: 0 < value < np.inf),
     "beta": ("in [0, 1)", lambda value: 0 <= value < 1),
     "beta1": ("in [0, 1)", lambda value: 0 <= value < 1),
     "beta2": ("in [0, 1)", lambda value: 0 <= value < 1),
@@ -61,13 +66,17 @@ def _checked_setting(name: str, value: Any) -> float:
     """Return any other setting as a Python float, which keeps the dtype of the array that it multiplies."""
     constraint, holds = _BOUNDS[name]
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a real number {constraint}; got {value!r}")
-    if not holds(value):
-        raise ValueError(f"{name} must be {constraint}; got {value!r}")
-    return float(value)
+        raise TypeError(f"{name} must be a real number {constraint}; got {reprlib.repr(value)}")
+    try:
+        number = float(value)
+    except OverflowError:  # an int can be larger than any float
+        number = np.nan
+    if not holds(number):
+        raise ValueError(f"{name} must be {constraint}, in float64; got {reprlib.repr(value)}")
+    return number
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Rated:
     """What all optimisers share: a learning rate, checked once, that knows how to meet (*runs, n) arrays."""
 
@@ -80,6 +89,13 @@ class _Rated:
             checked = _checked_rate(value) if field.name == "learning_rate" else _checked_setting(field.name, value)
             object.__setattr__(self, field.name, checked)
 
+    def __eq__(self, other: object) -> bool:
+        """The same optimiser with the same settings; learning rates for several runs are compared one by one."""
+        return type(self) is type(other) and all(np.array_equal(v, vars(other)[k]) for k, v in vars(self).items())
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
     def _rate(self, grad: np.ndarray) -> float | np.ndarray:
         """The rate as a factor of `grad`: one column per run, in the dtype of the gradient."""
         if isinstance(self.learning_rate, float):
@@ -87,7 +103,7 @@ class _Rated:
         return self.learning_rate[..., None].astype(grad.dtype, copy=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SGD(_Rated):
     """Gradient descent: u = −η·g. It has no memory, so a clipped gradient is a clipped step."""
 
@@ -100,7 +116,7 @@ class SGD(_Rated):
         return -self._rate(grad) * grad, ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Momentum(_Rated):
     """Heavy ball: v ← β·v + g, u = −η·v (Polyak, 1964).
 
@@ -118,7 +134,7 @@ class Momentum(_Rated):
         return -self._rate(grad) * velocity, (velocity,)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Nesterov(Momentum):
     """Momentum that looks ahead: v ← β·v + g, u = −η·(g + β·v).
 
@@ -132,7 +148,7 @@ class Nesterov(Momentum):
         return -self._rate(grad) * (grad + self.beta * velocity), (velocity,)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RMSProp(_Rated):
     """Each coordinate over its recent size: s ← β·s + (1−β)·g², u = −η·g/(√s + ε) (Tieleman & Hinton, 2012).
 
@@ -151,7 +167,7 @@ class RMSProp(_Rated):
         return -self._rate(grad) * grad / (np.sqrt(square) + self.eps), (square,)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Adam(_Rated):
     """Momentum over size, both corrected for starting at zero (Kingma & Ba, ICLR 2015).
 
@@ -179,7 +195,7 @@ class Adam(_Rated):
         return update, (mean, square, np.asarray(t))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AdamW(Adam):
     """Adam whose weights also decay: u = u_Adam − η·λ·θ (Loshchilov & Hutter, ICLR 2019).
 

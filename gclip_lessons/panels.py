@@ -1,4 +1,4 @@
-"""What a notebook shows of a lesson's questions: predict, task, check, hint, solution, quiz, progress_panel.
+"""What a notebook shows of a lesson's questions: predict, check, hint, solution, quiz, progress_panel.
 
 Panels work without a browser too: `panel.guess("b")`, `panel.answer(1, "c")` do what a click does. Each
 carries a static page of itself, which knows nothing of the learner: a stored notebook reads the same for all.
@@ -66,7 +66,9 @@ def _details(summary: str, body: str) -> str:
 
 
 def _pre(source: str) -> str:
-    return f"<pre><code>{html.escape(source, quote=False)}</code></pre>"
+    whole = "white-space:pre;word-break:normal"  # a line never breaks inside a word; it scrolls
+    code = f'<code style="{whole}">{html.escape(source, quote=False)}</code>'
+    return f'<pre style="{whole};overflow-x:auto">{code}</pre>'
 
 
 # ---- pages: results and texts that need no kernel once they are shown
@@ -96,12 +98,6 @@ class CheckPage(Page):
     def passed(self) -> bool:
         """Whether the learner's function is right."""
         return self.report.passed
-
-
-def task(exercise: Exercise) -> Page:
-    """Show what an exercise asks for."""
-    title = f"Exercise {exercise.key}: {exercise.title}"
-    return Page(f"<p><strong>{_inline(title)}</strong></p>{to_html(exercise.task)}", f"{title}. {exercise.task}")
 
 
 def check(exercise: Exercise, function: Callable[..., Any]) -> CheckPage:
@@ -141,8 +137,8 @@ def show_source(function: Callable[..., Any]) -> Page:
 class Status(anywidget.AnyWidget):
     """A live region, spoken when its `html` changes.
 
-    It also names the radio buttons that stand before it, joins them into one group for the arrow keys, and keeps
-    JupyterLab from taking those keys and Enter for itself.
+    It also names the radio buttons that stand before it, joins them into one group for the arrow keys, keeps
+    JupyterLab from taking those keys and Enter for itself, and lets Enter in a text box press the button.
     """
 
     _esm = """
@@ -165,11 +161,17 @@ class Status(anywidget.AnyWidget):
         // Without a common name the arrow keys would not move among them.
         for (const input of radios.querySelectorAll("input")) input.name = set;
       };
+      const enter = (event) => {
+        // The timer lets the box send its text before the button is pressed.
+        if (event.key === "Enter" && event.target.matches("input[type=text]"))
+          setTimeout(() => el.parentElement?.querySelector("button")?.click());
+      };
       model.on("change:html", show);
       show();
       const observer = new MutationObserver(name);  // the radio buttons may come later than this
       const start = requestAnimationFrame(() => {
         if (el.parentElement) observer.observe(el.parentElement, { childList: true, subtree: true });
+        el.parentElement?.addEventListener("keydown", enter, true);  // the box lets no key bubble up
         name();
       });
       return () => { cancelAnimationFrame(start); observer.disconnect(); model.off("change:html", show); };
@@ -226,6 +228,13 @@ def _radios(options: Iterable[tuple[str, str]]) -> widgets.RadioButtons:
 
 def _button(text: str) -> widgets.Button:
     return widgets.Button(description=text, layout={"width": "auto", "align_self": "flex-start"})
+
+
+def _number_text(typed: str, unit: str) -> str:
+    """What `float` can read of a typed number: 1,000 has thousands, 0,5 a decimal mark, and the unit may follow."""
+    text = typed.replace("−", "-").strip().removesuffix("°").removesuffix(unit).strip()
+    thousands = re.fullmatch(r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?", text)
+    return text.replace(",", "" if thousands else ".")
 
 
 def _answer_text(prediction: Prediction, value: str | float) -> str:
@@ -294,7 +303,7 @@ class Predict(Panel):
         if self.prediction.options:
             return guess if isinstance(guess, str) and guess in self.prediction.options else None
         try:
-            number = float(guess.strip().replace(",", ".") if isinstance(guess, str) else guess)
+            number = float(_number_text(guess, self.prediction.unit) if isinstance(guess, str) else guess)
         except (TypeError, ValueError):
             return None
         return number if abs(number) < 1e300 else None
@@ -332,21 +341,28 @@ def predict(prediction: Prediction) -> Predict:
 
 
 class QuizPanel(Panel):
-    """Questions whose every answer says at once why it is right or wrong; another try is always open."""
+    """Questions whose every answer says at once why it is right or wrong; another try is always open.
+
+    A choice is no answer yet, the button is: by keyboard, every arrow key moves the choice.
+    """
 
     def __init__(self, quiz: Quiz) -> None:
         self.quiz = quiz
         self.inputs: list[widgets.RadioButtons] = []
+        self.buttons: list[widgets.Button] = []
+        self.answers: list[str | None] = [None] * len(quiz.questions)
         self.statuses: list[Status] = []
         self.score_line = Status()
         rows: list[widgets.Widget] = []
         for number, question in enumerate(quiz.questions, start=1):
             radios = _radios((f"{key}) {option.text}", key) for key, option in _lettered(question).items())
-            radios.observe(lambda change, number=number: self._answered(number, change["new"]), "value")
+            button = _button("Answer")
+            button.on_click(lambda _, number=number: self._clicked(number))
             self.inputs.append(radios)
+            self.buttons.append(button)
             self.statuses.append(Status(group=_plain(question.text)))
             asked = widgets.HTML(to_html(f"**{number}.** {question.text}"))
-            rows.append(widgets.VBox([asked, radios, self.statuses[-1]]))
+            rows.append(widgets.VBox([asked, radios, button, self.statuses[-1]]))
         super().__init__([*rows, self.score_line])
         best = progress.load().quizzes.get(quiz.key)
         if best:
@@ -356,8 +372,8 @@ class QuizPanel(Panel):
     def score(self) -> int:
         """How many questions have the right answer now."""
         return sum(
-            radios.value is not None and _lettered(question)[radios.value].right
-            for radios, question in zip(self.inputs, self.quiz.questions, strict=True)
+            letter is not None and _lettered(question)[letter].right
+            for letter, question in zip(self.answers, self.quiz.questions, strict=True)
         )
 
     def answer(self, number: int, option: str) -> str:
@@ -368,6 +384,7 @@ class QuizPanel(Panel):
         if option not in letters:
             raise ValueError(f"option must be one of {', '.join(letters)}; got {option!r}")
         self.inputs[number - 1].value = option
+        self._answered(number, option)
         return self.statuses[number - 1].html
 
     def page(self) -> str:
@@ -383,14 +400,20 @@ class QuizPanel(Panel):
     def line(self) -> str:
         return f"Quiz {self.quiz.key}: {len(self.quiz.questions)} questions."
 
-    def _answered(self, number: int, letter: str | None) -> None:
+    def _clicked(self, number: int) -> None:
+        letter = self.inputs[number - 1].value
         if letter is None:
-            return
+            self.statuses[number - 1].html = _verdict(_OPEN, "Choose one first.")
+        else:
+            self._answered(number, letter)
+
+    def _answered(self, number: int, letter: str) -> None:
+        self.answers[number - 1] = letter
         option = _lettered(self.quiz.questions[number - 1])[letter]
         mark, word = (_RIGHT, "Right.") if option.right else (_WRONG, "No.")
-        self.statuses[number - 1].html = _verdict(mark, word, to_html(option.why))
-        open_ones = sum(radios.value is None for radios in self.inputs)
-        of, note = len(self.inputs), ""
+        self.statuses[number - 1].html = _verdict(mark, f"{letter}) {word}", to_html(option.why))
+        open_ones = self.answers.count(None)
+        of, note = len(self.answers), ""
         if not open_ones:
             note = progress.record_quiz(self.quiz.key, self.score, of)
         mark = _RIGHT if self.score == of else _OPEN

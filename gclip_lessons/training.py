@@ -4,6 +4,7 @@ The last axis of `params` is parameters; all axes before it are runs. A threshol
 of (η, c) is one call of `train`, and its loop goes over steps alone.
 """
 
+import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import reduce
@@ -11,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from .clipping import NoClip, global_norm
-from .models import Model
-from .models.checks import whole_number
-from .optimizers import Optimizer
+from gclip_lessons.clipping import Clipper, NoClip, global_norm
+from gclip_lessons.models import Model
+from gclip_lessons.models.checks import whole_number
+from gclip_lessons.optimizers import Optimizer
 
 _NO_CLIP = NoClip()
 # Norms are taken over several steps at a time; this many numbers of three kinds stay well inside the cache.
@@ -100,6 +101,9 @@ def train(
     run does raises or warns: inf and NaN are recorded. TypeError or ValueError for arguments that do not
     fit.
     """
+    _check_part("model", model, "n_params", "loss_and_grad")
+    _check_part("optimizer", optimizer, "learning_rate", "init", "update")
+    _check_part("clipper", clipper, "__call__")
     _check_params(params, model.n_params)
     n_steps = whole_number("n_steps", n_steps)
     runs = _runs(params.shape[:-1], np.shape(optimizer.learning_rate), np.shape(getattr(clipper, "threshold", 1.0)))
@@ -115,9 +119,10 @@ def train(
             loss[step], grad = model.loss_and_grad(theta, step)
             grad = grad.astype(params.dtype, copy=False)
             clipped = clipper(grad, theta)
-            if step == 0 and clipped.shape != grad.shape:
+            if type(clipped) is not np.ndarray or clipped.shape != grad.shape:
+                got = f"shape {clipped.shape}" if type(clipped) is np.ndarray else reprlib.repr(clipped)
                 raise ValueError(
-                    f"clipper must return the shape of the gradient, {grad.shape}; {clipper} returned {clipped.shape}"
+                    f"clipper must return an array of the gradient's shape {grad.shape}; {clipper} gave {got}"
                 )
             update, state = optimizer.update(clipped, state, theta)
             theta = np.add(theta, update, out=history[step + 1])
@@ -143,7 +148,10 @@ def sweep(
     lambda that adds other settings.
     """
     _check_params(params, model.n_params)
-    rates, limits = np.asarray(learning_rates), np.asarray(thresholds)
+    for name, make in (("optimizer", optimizer), ("clipper", clipper)):
+        if not callable(make) or isinstance(make, Clipper):
+            raise TypeError(f"{name} must be a function of the values, such as the class; got {reprlib.repr(make)}")
+    rates, limits = np.asanyarray(learning_rates), np.asanyarray(thresholds)  # masked arrays are refused below
     for name, values in (("learning_rates", rates), ("thresholds", limits)):
         if values.ndim != 1 or values.size == 0:
             raise ValueError(f"{name} must be one row of numbers, not empty; got shape {values.shape}")
@@ -167,9 +175,16 @@ def angle_between(before: np.ndarray, after: np.ndarray) -> Any:
         return np.degrees(np.arccos(_cosine(*pair, *_norm(pair))))[0]
 
 
+def _check_part(name: str, part: Any, *needed: str) -> None:
+    missing = [attribute for attribute in needed if not hasattr(part, attribute)]
+    if missing or isinstance(part, type):
+        hint = " (call it to make one)" if isinstance(part, type) else f", which lacks {', '.join(missing)}"
+        raise TypeError(f"{name} must be an object with {', '.join(needed)}; got {reprlib.repr(part)}{hint}")
+
+
 def _check_params(params: Any, n_params: int) -> None:
-    if not isinstance(params, np.ndarray) or params.dtype not in (np.float16, np.float32, np.float64):
-        kind = f"an array of {params.dtype}" if isinstance(params, np.ndarray) else repr(params)
+    if type(params) is not np.ndarray or params.dtype not in (np.float16, np.float32, np.float64):
+        kind = f"an array of {params.dtype}" if type(params) is np.ndarray else reprlib.repr(params)
         raise TypeError(f"params must be a numpy array of floats, such as np.array([1.0, 2.0]); got {kind}")
     if params.ndim == 0 or params.shape[-1] != n_params or params.size == 0:
         raise ValueError(f"params must have shape (*runs, {n_params}), as the model has; got {params.shape}")

@@ -66,12 +66,12 @@ function render({ model, el }) {
       ((event.clientY - box.top) * model.get("height")) / box.height,
     ];
   };
-  const report = (event, held) => {
-    model.set("gesture", { from, to: point(event), held, seq: ++seq });
+  const report = (event) => {
+    model.set("gesture", { from, to: point(event), seq: ++seq });
     model.save_changes();
   };
   const release = (event) => {
-    if (from) report(event, false);
+    if (from) report(event);
     from = null;
   };
   if (model.get("draggable")) {
@@ -79,9 +79,9 @@ function render({ model, el }) {
       if (event.button) return;
       image.setPointerCapture(event.pointerId);
       from = point(event);
-      report(event, true);
+      report(event);
     });
-    image.addEventListener("pointermove", (event) => from && report(event, true));
+    image.addEventListener("pointermove", (event) => from && report(event));
     image.addEventListener("pointerup", release);
     image.addEventListener("pointercancel", release);
   }

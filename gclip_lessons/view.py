@@ -12,11 +12,11 @@ _HERE = Path(__file__).parent
 
 
 class Picture(anywidget.AnyWidget):
-    """Show ``frame`` and report the pointer.
+    """Show `frame` and report the pointer.
 
-    ``frame`` holds png (bytes), alt, sentence, question, error (text) and controls (name and value in words of each
-    control, for screen readers). ``gesture`` is one whole drag so far: from and to in CSS pixels of the
-    figure, held, and a number that grows. ``density`` is what the screen can show, 1 or 2 image pixels per CSS pixel.
+    `frame` holds png (bytes), alt, sentence, question, error (text) and controls (name and value in words of each
+    control, for screen readers). `gesture` is one whole drag so far: from and to in CSS pixels of the figure, and
+    a number that grows. `density` is what the screen can show, 1 or 2 image pixels per CSS pixel.
     """
 
     _esm = (_HERE / "view.js").read_text(encoding="utf-8")

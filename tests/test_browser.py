@@ -63,7 +63,20 @@ def opened(site: Site, request: pytest.FixtureRequest) -> Opened:
     [path] = site.folder.glob(f"{request.param}_*.ipynb")
     site.page.complaints.clear()
     browser.open_and_run(site.page, site.base, path.name)
+    look(site.page, path.read_text(encoding="utf-8").count("after=lesson.PREDICTIONS"))
     return Opened(all_lessons()[request.param], path, site.page)
+
+
+def look(page: Any, waiting: int) -> None:
+    """Open the explorers that wait for a prediction, by keyboard; until then they show no picture."""
+    buttons, pictures = page.locator(f"{EXPLORER} button", has_text=re.compile("^Look$")), page.locator(PICTURE)
+    n_explorers = page.locator(EXPLORER).count()
+    for left in range(waiting, 0, -1):
+        until(lambda left=left: buttons.count() == left, f"{left} explorers to wait for a prediction")
+        assert pictures.count() == n_explorers - left
+        buttons.first.focus()
+        page.keyboard.press("Enter")
+    until(lambda: pictures.count() == n_explorers, "all pictures")
 
 
 def until(happens: Callable[[], Any], what: str, seconds: float = 15) -> Any:
@@ -253,22 +266,22 @@ def test_play_is_started_and_stopped_by_keyboard(opened: Opened):
     assert still
 
 
-def test_a_prediction_is_recorded_by_keyboard(opened: Opened):
-    panels = opened.page.locator(".gclip-panel")
-    texts = panels.all_text_contents()
-    panel = panels.nth(next(k for k, text in enumerate(texts) if "Record my prediction" in text))
+@pytest.mark.parametrize("kind", ["radio", "text"])
+def test_a_prediction_is_recorded_by_keyboard(opened: Opened, kind: str):
+    panel = opened.page.locator(".gclip-panel").filter(has_text="Predict.")
+    panel = panel.filter(has=opened.page.locator(f"input[type={kind}]")).first
     to_the_middle(panel)
     status = panel.locator(".gclip-status")
-    choice = panel.locator("input").first
-    choice.focus()
-    if choice.get_attribute("type") == "radio":
+    panel.locator("input").first.focus()
+    if kind == "radio":
         opened.page.keyboard.press("Space")
+        opened.page.keyboard.press("Tab")
     else:
-        opened.page.keyboard.type("1.5")
-    opened.page.keyboard.press("Tab")
+        opened.page.keyboard.type("1,234.5")
     opened.page.keyboard.press("Enter")
     until(lambda: "You predicted" in status.text_content(), "the contrast of guess and result")
-    assert panel.locator("button").text_content().strip() == "Recorded"
+    assert kind == "radio" or panel.locator("input").input_value() == "1234.5"
+    until(lambda: panel.locator("button").text_content().strip() == "Recorded", "the button to say so")
 
 
 def test_a_quiz_question_is_answered_by_keyboard_and_says_why(opened: Opened):
@@ -276,12 +289,18 @@ def test_a_quiz_question_is_answered_by_keyboard_and_says_why(opened: Opened):
     quiz = opened.page.locator(".gclip-panel").filter(has=radios).last
     to_the_middle(quiz)
     status = quiz.locator(".gclip-status").first
-    quiz.locator("input[type=radio]").first.focus()
+    choices = quiz.locator("[role=radiogroup]").first.locator("input")
+    choices.first.focus()
     opened.page.keyboard.press("Space")
-    first = until(lambda: status.text_content().strip(), "a reply")
-    opened.page.keyboard.press("ArrowDown")
-    until(lambda: status.text_content().strip() not in ("", first), "another reply")
-    assert re.match(r"[✓✗] (Right|No)\.", first)
+    for k in range(1, choices.count()):
+        opened.page.keyboard.press("ArrowDown")
+        until(choices.nth(k).is_checked, "the arrow to move the choice")
+    time.sleep(0.3)
+    assert not status.text_content().strip(), "a choice is no answer"
+    opened.page.keyboard.press("Tab")
+    opened.page.keyboard.press("Enter")
+    reply = until(lambda: status.text_content().strip(), "a reply")
+    assert re.match(rf"[✓✗] {'abcdefgh'[choices.count() - 1]}\) (Right|No)\.", reply)
 
 
 # --- the mouse ---

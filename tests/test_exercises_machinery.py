@@ -1,6 +1,7 @@
 """The diagnosis of learners' functions: it survives anything, and names what it sees."""
 
 import functools
+import re
 import warnings
 
 import numpy as np
@@ -42,7 +43,6 @@ def array(*numbers, dtype=np.float64):
 CLIP = Exercise(
     key="99.1",
     title="Clip",
-    task="Write `clip`.",
     solution=clip,
     stub=clip_stub,
     probes=(
@@ -70,7 +70,6 @@ def first(values):
 MEAN = Exercise(
     key="99.2",
     title="Mean",
-    task="Write `mean`.",
     solution=mean,
     stub=lambda values: None,
     probes=(
@@ -88,10 +87,9 @@ MEAN = Exercise(
 def exercise(solution, *args_of_probes, **changes):
     """A bare exercise over one solution, for patterns."""
     probes = tuple(Probe(args, f"case {i}") for i, args in enumerate(args_of_probes))
-    words = {"key": "99.9", "title": "t", "task": "t", "hints": ("a", "b", "c"), "explanation": "e"}
-    return Exercise(
-        solution=solution, stub=lambda *a: NotImplemented, probes=probes, misconceptions=(), **words | changes
-    )
+    words = {"key": "99.9", "title": "t", "hints": ("a", "b", "c"), "explanation": "e"}
+    rest = {"solution": solution, "stub": lambda *a: NotImplemented, "probes": probes, "misconceptions": ()}
+    return Exercise(**rest | words | changes)
 
 
 @pytest.mark.parametrize("case", [CLIP, MEAN], ids=lambda case: case.name)
@@ -119,7 +117,7 @@ def test_undistinguished_names_the_pairs():
         return clip(grad, max_norm)
 
     wrong = (Misconception(by_value, "m"), Misconception(also_by_value, "m"), Misconception(also_right, "m"))
-    case = Exercise("1", "t", "t", clip, clip_stub, CLIP.probes, wrong, ("a", "b", "c"), "e")
+    case = Exercise("1", "t", clip, clip_stub, CLIP.probes, wrong, ("a", "b", "c"), "e")
     assert set(undistinguished(case)) == {("the solution", "also_right"), ("by_value", "also_by_value")}
 
 
@@ -166,6 +164,8 @@ def test_other_right_answers_pass_without_a_sound(learner, capfd):
 
 
 def test_notes_beside_a_pass():
+    warned = diagnose(CLIP, right_by_warning).detail
+    assert re.fullmatch(r"Python warned for “zero gradient”: `divide by zero.*`\.", warned)
     assert "very array" in diagnose(CLIP, right_or_the_input_itself).detail
     assert "prints" in diagnose(CLIP, right_and_talkative).detail
     assert diagnose(MEAN, lambda v: np.mean(v)).passed
@@ -248,6 +248,12 @@ class Odd:
     __hash__ = None
 
 
+def within_itself(grad, max_norm):
+    endless = []
+    endless.append(endless)
+    return endless
+
+
 @pytest.mark.parametrize(
     ("learner", "kind", "words"),
     [
@@ -267,6 +273,7 @@ class Odd:
         (still_dots, "raised", "waiting to be replaced"),
         (exits, "raised", "SystemExit"),
         (recurses, "raised", "RecursionError"),
+        (within_itself, "raised", "RecursionError"),
         (nasty, "raised", "Nasty"),
         (asynchronous, "type", "async"),
         (generates, "type", "yield"),
@@ -278,6 +285,7 @@ class Odd:
         (lambda g, c: g > c, "type", "array"),
         (lambda g, c: clip, "type", "function"),
         (lambda g, c: np.ma.array(clip(g, c)), "type", "MaskedArray"),
+        (lambda g, c: np.matrix(clip(g, c)), "type", "matrix"),
         (lambda g, c: clip(g, c)[..., None], "shape", "keepdims"),
         (lambda g, c: 1.0, "shape", "a number"),
         (lambda g, c: np.sum(g), "shape", "a number"),
@@ -293,6 +301,73 @@ def test_what_does_not_work_is_said(learner, kind, words, capfd):
     assert report.kind == kind, report
     assert words in f"{report.headline} {report.detail}", report
     assert capfd.readouterr() == ("", "")
+
+
+def test_an_answer_is_shown_with_its_type_where_the_numbers_are_the_same():
+    example = diagnose(CLIP, lambda g, c: clip(g, c).tolist()).example
+    assert example.endswith("should be [0, 0] (an array of shape (2,)); yours gave [0, 0] (a list)")
+    assert "an object of type MaskedArray" in diagnose(CLIP, lambda g, c: np.ma.array(clip(g, c))).example
+    case = exercise(lambda v: (v, v), (array(1, 2),))
+    assert diagnose(case, lambda v: (v.tolist(), v.tolist())).example == "", "nothing that differs can be shown"
+
+
+@pytest.mark.parametrize("learner", [generates, lambda g, c: [object()], lambda g, c: {1: Odd}, lambda g, c: Bare()])
+def test_no_memory_address_is_shown(learner):
+    report = diagnose(CLIP, learner)
+    assert "0x" not in f"{report.headline} {report.detail} {report.example}"
+
+
+class Bare:
+    pass
+
+
+def test_numbers_of_any_size_are_shown():
+    report = diagnose(MEAN, lambda v: 10**5000)
+    assert report.kind == "type"
+
+
+@pytest.mark.parametrize(
+    "learner",
+    [
+        lambda g, c: clip(g, c).tolist() if g.ndim == 1 else g,
+        lambda g, c: 1 / 0 if g.size == 3 else clip(g, c).ravel(),
+        lambda g, c: clip(g, c)[..., None] if g.size > 2 or g[0] == 0.3 else clip(g, c) + 1,
+        lambda g, c: clip(g, c)[1:] if g.size == 2 else clip(g, c)[..., :1],
+    ],
+)
+def test_label_and_example_are_of_one_probe(learner):
+    report = diagnose(CLIP, learner)
+    assert report.kind in ("type", "shape", "raised")
+    [probe] = [probe for probe in CLIP.probes if f"“{probe.label}”" in report.detail.split(":")[0]]
+    assert report.example.startswith(f"clip(grad={str(probe.args[0].tolist()).replace('.0', '')},")
+    assert ("raised" in report.example) == (report.kind == "raised")
+
+
+def test_a_wrong_shape_is_shown_where_the_count_is_wrong_too():
+    case = exercise(lambda v: bool((v > 2).all()), (array(1),), (array(3, 4, 5),))
+    report = diagnose(case, lambda v: v > 2)
+    assert "got an array of shape (3,)" in report.detail
+    assert "v=[3, 4, 5]" in report.example
+
+
+def test_one_answer_for_several_runs_is_said_of_several_runs_alone():
+    def one_norm(grad):
+        return np.sqrt(np.sum(grad**2, axis=-1, keepdims=True))
+
+    def one_for_all(grad):
+        return np.sqrt(np.sum(grad**2))
+
+    runs = exercise(one_norm, (array([3, 4], [6, 8]),))
+    alone = exercise(one_norm, (array(3, 4),))
+    assert "axis=-1" in diagnose(runs, one_for_all).detail
+    assert "axis=-1" not in diagnose(alone, one_for_all).detail
+
+
+def test_none_for_a_function_to_mend_is_none():
+    case = exercise(mean, (array(1, 2),), (array(3, 5, 9),), stub=lambda values: 0.0)
+    assert diagnose(case, case.stub).kind == "empty"
+    assert "mended" in diagnose(case, lambda values: 0.0).headline
+    assert diagnose(case, lambda values: None).kind == "none"
 
 
 def test_the_stop_button_works():
@@ -400,6 +475,66 @@ ANGLE = exercise(angle, (1.0, 2.0), (3.0, 1.0), (2.0, 0.5))
 )
 def test_patterns_in_arguments_and_arrays(case, learner, kind):
     assert diagnose(case, learner).kind == kind
+
+
+def above(n, limit):
+    return bool(n > limit)
+
+
+def far_above(n, limit):
+    return bool(n > 2 * limit)
+
+
+ABOVE = exercise(
+    above,
+    *[(0.5, 1.0), (2.0, 1.0), (1.5, 1.0), (3.0, 2.0), (0.0, 5.0), (9.0, 1.0)],
+    misconceptions=(Misconception(far_above, "Twice too far."),),
+)
+
+
+@pytest.mark.parametrize(
+    ("learner", "kind", "words"),
+    [
+        (far_above, "misconception", "Twice too far"),
+        (lambda n, limit: n <= limit, "opposite", "exactly the opposite"),
+        (lambda n, limit: not n > limit, "opposite", "exactly the opposite"),
+        (lambda n, limit: True, "constant", "True: the same answer for every probe"),
+        (lambda n, limit: False, "constant", "False: the same answer for every probe"),
+        (lambda n, limit: n > 1.8, "some_labels", "wrong for “case 2”"),
+    ],
+)
+def test_patterns_in_true_and_false(learner, kind, words):
+    report = diagnose(ABOVE, learner)
+    assert report.kind == kind, report
+    assert words in report.detail
+
+
+def step(theta, grad, learning_rate, max_norm):
+    return theta - learning_rate * clip(grad, max_norm)
+
+
+STEP = exercise(step, *[(array(1, 2), g, 0.5, c) for g, c in [(array(3, 4), 1.0), (array(0.3, 0.1), 2.0)]])
+
+
+@pytest.mark.parametrize(
+    ("clipped", "words"),
+    [
+        (lambda g, c: g * c / (c + np.linalg.norm(g)), "smooth"),
+        (lambda g, c: g * min(1.0, c / np.abs(g).max()), "largest entry"),
+        (lambda g, c: g * min(1.0, c / np.abs(g).sum()), "1-norm"),
+        (lambda g, c: np.clip(g, -c, c), "value"),
+    ],
+)
+def test_another_rule_within_an_update_is_named(clipped, words):
+    report = diagnose(STEP, lambda theta, grad, lr, c: theta - lr * clipped(grad, c))
+    assert report.kind == "rule", report
+    assert words in report.detail
+
+
+def test_an_angle_converted_twice_is_not_told_to_be_in_the_wrong_unit():
+    detail = diagnose(ANGLE, lambda x, y: np.degrees(angle(x, y))).detail
+    assert "one `np.degrees` too many" in detail
+    assert "radians are asked for" not in detail
 
 
 def test_tiny_answers_are_not_taken_for_zero():

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, make_dataclass, replace
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
@@ -15,9 +16,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gclip_lessons import progress
+from gclip_lessons.exercises import Prediction
 from gclip_lessons.explorer import Explorer, explore
 from gclip_lessons.figures.style import LiveFigure
-from gclip_lessons.lessons import Demo, Preset, State, clamp, control
+from gclip_lessons.lessons import Control, Demo, Preset, State, clamp, control, moves
 
 # --- a demo small enough to know by heart ---
 
@@ -114,7 +117,7 @@ def press(explorer: Explorer, tooltip: str) -> None:
 
 
 def gesture(explorer: Explorer, start: tuple[float, float], end: tuple[float, float], seq: int = 1) -> None:
-    explorer.picture.gesture = {"from": [*start], "to": [*end], "held": True, "seq": seq}
+    explorer.picture.gesture = {"from": [*start], "to": [*end], "seq": seq}
 
 
 # --- what is shown is what is used ---
@@ -241,9 +244,65 @@ def test_show_leaves_out_controls_but_no_field():
     assert list(explorer.controls) == ["slope", "step"]
     explorer.controls["slope"].value = 0
     assert explorer.state == ToyState(rate=5.0, slope=-2.0)
-    explorer.preset("late")
-    assert explorer.state == PRESETS["late"].state
+    explorer.preset("reset")
+    assert explorer.state == PRESETS["five"].state
     assert_consistent(explorer)
+
+
+@pytest.mark.parametrize(
+    ("preset", "show", "offered"),
+    [
+        (None, ("rate",), ["five"]),
+        (None, ("step", "smooth", "rule"), ["late"]),
+        (None, ("step",), []),
+        ("five", ("slope",), ["five"]),
+        ("five", ("rate", "step", "smooth", "rule"), ["five", "late"]),
+    ],
+)
+def test_only_presets_that_move_no_hidden_control_are_offered(preset: Any, show: tuple[str, ...], offered: list[str]):
+    explorer = explore(TOY, preset=preset, show=show)
+    assert list(explorer.buttons) == [*offered, "reset"]
+    for name in {*PRESETS} - {*offered}:
+        with pytest.raises(ValueError, match=r"preset must be one of .*'reset'; got"):
+            explorer.preset(name)
+
+
+# --- after a prediction ---
+
+
+def guess_of(key: str) -> Prediction:
+    return Prediction(key, "How high?", lambda: 1.0, {"low": "", "close": "", "high": ""})
+
+
+def test_a_picture_waits_for_its_prediction_behind_a_button():
+    explorer = explore(TOY, preset="five", after=guess_of("99.a"))
+    assert [child.value for child in explorer.children[:-1]] == ["Predict first, in the cell above."]
+    assert explorer.picture not in explorer.children
+    explorer.set(step=3)
+    explorer.look.click()
+    assert explorer.picture in explorer.children
+    assert explorer.look not in explorer.children
+    assert explorer.state.step == 3
+    assert_consistent(explorer)
+
+
+def test_a_guess_that_is_recorded_opens_the_picture_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("GCLIP_PROGRESS", str(tmp_path / "progress.json"))
+    progress.record_prediction("99.a", 1.0, right=True)
+    for key, is_open in (("99.a", True), ("99.b", False)):
+        explorer = explore(TOY, after=guess_of(key))
+        assert (explorer.picture in explorer.children) == is_open
+
+
+def test_the_stored_output_after_a_prediction_gives_no_answer_away():
+    explorer = explore(TOY, after=guess_of("99.a"))
+    bundle = explorer._repr_mimebundle_()
+    assert bundle["text/plain"] == "Predict first, then look."
+    page = Tags(bundle["text/html"])
+    assert list(page.attributes) == ["details", "summary", "figure", "img", "figcaption"]
+    assert "open" not in page.attributes["details"]
+    assert page.text["summary"] == "The picture, when you have predicted"
+    assert page.text["figcaption"] == explorer.sentence
 
 
 @pytest.mark.parametrize(
@@ -288,6 +347,7 @@ def test_a_value_that_a_control_cannot_take_changes_nothing(toy: Explorer, chang
     assert toy.picture.frame["error"] == f"ValueError: {message}"
     assert toy.state is before
     assert toy.picture.frame["png"] == picture
+    assert_consistent(toy)
     toy.set(step=1)
     assert toy.picture.frame["error"] == ""
     assert_consistent(toy)
@@ -313,17 +373,29 @@ def test_a_number_beyond_the_end_is_the_end(toy: Explorer, typed: float, taken: 
 
 
 def test_an_error_in_compute_is_shown_and_raised_and_the_last_good_picture_stays(toy: Explorer):
-    toy.set(rate=5.0)
-    good = toy.picture.frame
+    toy.preset("five")
+    good, state, result = toy.picture.frame, toy.state, toy.result
     with pytest.raises(ArithmeticError):
         toy.controls["step"].value = 13
     frame = toy.picture.frame
-    assert frame["error"] == "ArithmeticError: step 13 is unlucky"
-    assert (frame["png"], frame["sentence"]) == (good["png"], good["sentence"])
+    assert frame == {**good, "error": "ArithmeticError: step 13 is unlucky"}
+    assert (toy.state, toy.result) == (state, result)
+    assert toy.controls["step"].value == toy.boxes["step"].value == toy.players["step"].value == 0
+    assert_consistent(toy)
     toy.controls["step"].value = 14
     assert toy.picture.frame["error"] == ""
     assert toy.state == ToyState(rate=5.0, step=14)
     assert_consistent(toy)
+
+
+def test_a_preset_that_cannot_be_shown_leaves_the_question_of_the_picture():
+    explorer = explore(replace(TOY, presets={**PRESETS, "bad": Preset(ToyState(step=13), "Is it lucky?")}), "five")
+    with pytest.raises(ArithmeticError):
+        explorer.preset("bad")
+    assert explorer.state == PRESETS["five"].state
+    assert explorer.picture.frame["question"] == "Does 5 stay 5?"
+    explorer.set(slope=1.0)
+    assert explorer.picture.frame["question"] == "Does 5 stay 5?"
 
 
 @pytest.mark.parametrize("part", ["figure", "caption"])
@@ -344,7 +416,9 @@ def test_an_error_in_figure_or_caption_is_shown_too(part: str):
     with pytest.raises(RuntimeError, match="no "):
         explorer.controls["step"].value = 3
     assert explorer.picture.frame["error"].startswith("RuntimeError: no ")
-    assert explorer.picture.frame["png"] == good["png"]
+    assert explorer.picture.frame["png"] == good["png"] == explorer.drawing.png()
+    assert explorer.state == explorer.result.state == ToyState()
+    assert_consistent(explorer)
     explorer.controls["step"].value = 4
     assert explorer.picture.frame["error"] == ""
     assert_consistent(explorer)
@@ -460,6 +534,51 @@ def test_the_stored_output_reads_without_a_kernel(toy: Explorer):
     assert page.text["figcaption"] == toy.sentence  # "<line>" in it is text, no tag
 
 
+# --- controls ---
+
+
+def made(default: Any, **options: Any) -> Control:
+    return control(default, label="knob", **options).metadata["control"]
+
+
+@pytest.mark.parametrize(
+    ("default", "options"),
+    [
+        (1.0, {}),
+        (1.0, {"log": (0.1, 10), "linear": (0, 1)}),
+        (True, {"choices": ("a", "b")}),
+        (1.0, {"linear": (1, 1)}),
+        (1.0, {"linear": (2, 1)}),
+        (1.0, {"log": (10, 0.1)}),
+        (1, {"whole": (3, 2)}),
+    ],
+)
+def test_a_control_is_of_one_kind_and_rises(default: Any, options: dict[str, Any]):
+    with pytest.raises(ValueError, match="control 'knob' must have"):
+        made(default, **options)
+
+
+def test_stops_have_as_many_digits_as_keep_them_apart():
+    narrow = made(1005.0, linear=(1000, 1010))
+    assert len(set(narrow.values)) == 121
+    assert (narrow.low, narrow.high) == (1000, 1010)
+    assert narrow.values == tuple(sorted(narrow.values))
+    assert made(1.0, log=(0.001, 10)).values[1] == 0.00108
+    assert made(True).values == (False, True)
+
+
+@pytest.mark.parametrize("value", [3.0, float("inf"), float("nan"), np.float64(2), 2.5])
+def test_a_whole_control_takes_whole_numbers_alone(value: float):
+    with pytest.raises(ValueError, match="step must be a whole number; got"):
+        made(1, whole=(0, 20)).check("step", value)
+
+
+def test_moves_takes_two_fields_with_the_mouse_and_keeps_them_in_range():
+    drag = moves("left", "rate", "slope")
+    assert drag(ToyState(), "left", 3.14159, 9) == ToyState(rate=3.14, slope=2.0)
+    assert drag(ToyState(), "right", 3, 1) == ToyState()
+
+
 # --- many hands at once ---
 
 TEN = [f"knob{k}" for k in range(10)]
@@ -527,6 +646,17 @@ def test_ten_sliders_moved_fast_from_five_threads_leave_the_last_state_on_the_sc
         assert explorer.controls[name].value == stops[k][-1]
         assert getattr(explorer.state, name) == pytest.approx(0.1 * 100 ** (stops[k][-1] / 120), rel=6e-3)
     assert_consistent(explorer)
+
+
+def test_a_step_goes_on_from_where_another_thread_has_left_the_step(toy: Explorer):
+    stepping = threading.Thread(target=press, args=(toy, "One step on"))
+    with toy._lock:
+        stepping.start()
+        stepping.join(0.2)  # it waits for the lock by now
+        toy.set(step=10)
+    stepping.join(60)
+    assert toy.state.step == 11
+    assert_consistent(toy)
 
 
 def test_one_slider_its_box_a_preset_and_the_screen_moved_at_once_end_consistent():

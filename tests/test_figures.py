@@ -12,8 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 from PIL import Image
 
+from gclip_lessons.explorer import explore
 from gclip_lessons.figures import style
-from gclip_lessons.figures.parts import Arrow, ball
+from gclip_lessons.figures.parts import PLAIN, Arrow, ball, drawable, off_chart
+from gclip_lessons.lessons import all_lessons
 
 
 class Dot(style.LiveFigure):
@@ -70,13 +72,11 @@ def test_the_cached_background_looks_like_a_full_drawing():
     assert differs.mean() < 1e-3  # where a moving artist crosses the frame, it lies above it
 
 
-def test_what_is_not_registered_as_moving_stays_until_the_background_is_stale():
+def test_what_is_not_registered_as_moving_stays_as_it_was():
     figure = Dot(0.5)
     before = figure.png()
     figure.axes["left"].set_title("another title")
     assert figure.png() == before
-    figure.stale_background()
-    assert figure.png() != before
 
 
 def test_shown_tells_different_data_texts_and_colours_apart():
@@ -228,7 +228,7 @@ def test_making_a_figure_leaves_the_settings_of_matplotlib_alone():
 def drawn_arrow(tip: Any, tail: tuple[float, float] = (0.0, 0.0)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The shaft, the head and the ring of an arrow on a small figure."""
     figure = Dot(0.0)
-    arrow = Arrow(figure, figure.axes["left"], head=0.2, ring=True, **style.RAW_STYLE)
+    arrow = Arrow(figure, figure.axes["left"], "arrow", head=0.2, draggable=True, **style.RAW_STYLE)
     arrow.set(np.asarray(tip, float), tail)
     return arrow._shaft.get_xydata(), arrow._point.get_xy()[:3], arrow._ring.get_xydata()
 
@@ -266,3 +266,193 @@ def test_contours_follow_the_loss_over_the_limits_of_the_axes():
     corners = np.hypot(*line.vertices.T)
     assert corners == pytest.approx(np.ones(len(corners)), abs=5e-3)
     assert (axes.get_xlim(), axes.get_ylim()) == ((-2, 2), (-1, 3))
+
+
+def test_a_path_is_drawn_to_where_it_leaves_and_in_its_own_direction():
+    path = np.array([[1.0, 2.0], [3.0, 1.0], [4e5, -8e5], [np.inf, 0.0], [np.nan, 1.0]])
+    shown = drawable(path)
+    assert np.array_equal(shown[:2], path[:2])
+    assert len(shown) == 3
+    assert np.cross(*np.pad([shown[2] - shown[1], path[2] - path[1]], ((0, 0), (0, 1))))[2] == pytest.approx(
+        0, abs=1e-3
+    )
+    assert np.abs(shown[2] - shown[1]).max() == pytest.approx(1000)
+    assert np.array_equal(drawable(path[:2]), path[:2])
+    assert len(drawable(path[2:])) == 0
+
+
+def test_a_tick_is_plain_text_with_a_true_minus():
+    assert [PLAIN(value, 0) for value in (100.0, 0.25, -2.0, 1e-6)] == ["100", "0.25", "−2", "1e−06"]
+
+
+def test_runs_off_the_chart_are_named():
+    assert off_chart({"A": False, "B": False}) == ""
+    assert off_chart({"A": False, "B": True}) == "off the chart: B"
+    assert off_chart({"A": True, "B": True}) == "off the chart: all of them"
+
+
+# --- the lessons' pictures draw what was computed ---
+
+
+def against(x: Any, y: Any) -> np.ndarray:
+    return np.stack(np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float)), -1)
+
+
+def counted(y: np.ndarray, start: int = 0) -> np.ndarray:
+    return against(start + np.arange(len(y)), y)
+
+
+def spikes(values: np.ndarray, side: float) -> np.ndarray:
+    shown = values[:12]
+    return against((np.arange(len(shown)) + 0.5) / len(shown) + side, shown)
+
+
+def so_far(result: Any, path: np.ndarray) -> np.ndarray:
+    return path[: result.state.step + 1]
+
+
+LOST = {"lost": None}  # words, looked at below
+DRAWN: dict[str, Any] = {
+    "00.prices": lambda r: {
+        "clipped line": against(r.days[[0, -1]], r.clipped.line[0] * r.x[[0, -1]] + r.clipped.line[1]),
+        "raw line": against(r.days[[0, -1]], r.raw.line[0] * r.x[[0, -1]] + r.raw.line[1]),
+        "clipped": against(r.steps, r.clipped.rmse),
+        "raw": against(r.steps, r.raw.rmse),
+    },
+    "00.cosh": lambda r: {
+        "clipped": so_far(r, r.clipped.points),
+        "raw": so_far(r, r.raw.points),
+        "clipped norm": counted(r.clipped.norm),
+        "raw norm": counted(r.raw.norm),
+    },
+    "01.twins": lambda r: (
+        {
+            "raw": so_far(r, r.raw),
+            "A": so_far(r, r.paths[0]),
+            "B": so_far(r, r.paths[1]),
+            "length A": counted(r.lengths[0][: r.state.step], 1),
+            "length B": counted(r.lengths[1][: r.state.step], 1),
+        }
+        | LOST
+    ),
+    "01.floor": lambda r: {
+        "clipped": counted(r.clipped),
+        "raw": counted(r.raw),
+        "amplitudes": against(r.rates, r.amplitudes),
+        "at": against([r.state.learning_rate], [r.amplitude]),
+    },
+    "01.program": lambda r: (
+        {f"θ{k}": counted(r.clipped[:, k]) for k in range(r.clipped.shape[1])}
+        | {"clipped": counted(r.clipped_loss), "raw": counted(r.raw_loss)}
+    ),
+    "02.box": lambda r: {
+        "raw": r.grad[None],
+        "clipped": r.clipped[None],
+        "turns": against(r.directions, r.turns),
+        "at": against([np.degrees(np.arctan2(*r.grad[::-1])) % 360], [r.turn]),
+    },
+    "02.spike": lambda r: {
+        "raw": spikes(r.grad, -0.016),
+        "clipped": spikes(r.clipped, 0.016),
+        "turns": against(r.numbers, r.turns),
+        "at": against([r.state.n_params], [r.turn]),
+    },
+    "02.valley": lambda r: (
+        {role: so_far(r, path) for role, path in r.paths.items()}
+        | {f"loss {role}": counted(loss) for role, loss in r.losses.items()}
+        | LOST
+    ),
+    "03.ball": lambda r: {
+        "raw": r.grad[None],
+        "clipped": r.clipped[None],
+        "at": against([r.norm], [r.clipped_norm]),
+    },
+    "03.tensors": lambda r: {
+        "raw": r.norms[None],
+        "global": r.together[None],
+        "per tensor": r.each[None],
+        "turns": against(r.thresholds, r.turns),
+        "at": against([r.state.max_norm], [r.turn]),
+    },
+    "03.training": lambda r: (
+        {name: against(r.x, curve) for name, curve in zip(("raw", "global", "per tensor"), r.curves, strict=True)}
+        | {f"loss {name}": counted(loss) for name, loss in zip(("raw", "global", "per tensor"), r.losses, strict=True)}
+        | LOST
+    ),
+}
+
+
+def inside(axes: Any, points: np.ndarray) -> np.ndarray:
+    low, high = np.transpose([axes.get_xlim(), axes.get_ylim()])
+    with np.errstate(invalid="ignore"):
+        return ((low < points) & (points < high)).all(-1)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_what_can_be_seen_of_a_result_is_drawn_where_it_is(name: str):
+    number, _, demo_name = name.partition(".")
+    explorer = explore(all_lessons()[number].demos[demo_name])
+    seen = set()
+    for preset in explorer.demo.presets:
+        explorer.preset(preset)
+        roles = DRAWN[name](explorer.result)
+        assert set(roles) == set(explorer.drawing._named)
+        for role, points in roles.items():
+            shown = explorer.drawing.data(role)
+            if points is None:
+                continue
+            visible = inside(explorer.drawing._named[role].axes, points)
+            here = np.flatnonzero(visible[: len(shown)])
+            assert shown[here] == pytest.approx(points[here]), f"{role} at {preset!r}"
+            seen |= {role} if len(here) else set()
+    assert seen == {role for role, points in roles.items() if points is not None}
+
+
+@pytest.mark.parametrize("role", ["raw", "value", "norm"])
+def test_a_run_that_leaves_the_valley_is_drawn_in_the_direction_of_its_leap(role: str):
+    demo = all_lessons()["02"].demos["valley"]
+    result = demo.compute(demo.state(max_value=100.0, angle=20.0, learning_rate=10.0))
+    drawing = demo.figure(result)
+    for k in range(len(drawing.data(role)) - 1):
+        shown, leap = (np.diff(path[k : k + 2], axis=0)[0] for path in (drawing.data(role), result.paths[role]))
+        assert shown / np.hypot(*shown) == pytest.approx(leap / np.hypot(*leap), abs=1e-9)
+    assert drawing.data("lost") == "off the chart: all of them"
+    drawing.update(demo.compute(demo.state()))
+    assert drawing.data("lost") == ""
+
+
+def test_runs_of_the_other_lessons_that_leave_the_chart_are_named_too():
+    twins, training = all_lessons()["01"].demos["twins"], all_lessons()["03"].demos["training"]
+    assert (
+        twins.figure(twins.compute(twins.state(learning_rate=0.6, max_norm=0.3))).data("lost") == "off the chart: raw"
+    )
+    assert training.figure(training.compute(training.state())).data("lost") == "off the chart: raw"
+
+
+@pytest.mark.parametrize("c", [0.1, 0.5, 0.69, 0.75, 0.9, 2.0, 10.0])
+def test_the_name_of_the_smooth_curve_stands_clear_of_the_curve_and_the_axis(c: float):
+    demo = all_lessons()["03"].demos["ball"]
+    drawing = demo.figure(demo.compute(demo.state(max_norm=c)))
+    drawing.png()
+    axes = drawing.axes["curve"]
+    box = drawing._smooth_name.get_window_extent()
+    curve = axes.transData.transform(drawing._smooth.get_xydata())
+    across = (box.x0 <= curve[:, 0]) & (curve[:, 0] <= box.x1)
+    assert not ((box.y0 + 3 < curve[across, 1]) & (curve[across, 1] < box.y1 - 3)).any()
+    assert box.y0 >= axes.bbox.y0 - 3
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        ("03.ball", {"g1": 6.0, "g2": 6.0, "p": "1", "max_norm": 10.0}),
+        ("03.tensors", {"norm1": 14.0, "norm2": 14.0}),
+        ("02.box", {"g1": 6.0, "g2": -6.0}),
+    ],
+)
+def test_the_ring_and_the_marker_are_whole_at_the_ends_of_the_sliders(name: str, most: dict[str, Any]):
+    demo = all_lessons()[name[:2]].demos[name[3:]]
+    drawing = demo.figure(demo.compute(demo.state(**most)))
+    ring = drawing._raw._ring.get_xydata()
+    assert inside(drawing.axes["plane"], ring * 1.025).all()
+    assert inside(drawing._named["at"].axes, drawing.data("at")).all()

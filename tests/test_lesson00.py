@@ -5,10 +5,13 @@ import math
 import numpy as np
 import pytest
 
+from gclip_lessons.clipping import ClipByGlobalNorm
 from gclip_lessons.data import google_prices
 from gclip_lessons.diagnosis import diagnose, undistinguished
-from gclip_lessons.figures.cosh import drawable
+from gclip_lessons.figures.parts import drawable
 from gclip_lessons.lessons import lesson00 as lesson
+from gclip_lessons.optimizers import SGD
+from gclip_lessons.training import train
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +69,7 @@ def test_eighteen_settings_against_a_plain_loop(prices):
             assert high[i, j] == pytest.approx(last.max(), rel=2e-3)
     assert round(low.min()) == 131
     assert np.sum(high < prices[1].std()) == 6
+    assert np.sum(high < 1.01 * low.min()) == 6  # "six tie"
     assert lesson.quality_of_best_clip() == "hardly"
 
 
@@ -90,13 +94,18 @@ def test_scaled_dates_reach_the_best_line_and_clipping_only_delays_it(prices):
     assert (result.raw.arrives, result.clipped.arrives) == (36, 413)
 
 
-def test_every_threshold_keeps_the_run_finite():
-    stops = lesson.controls_of(lesson.PricesState)["max_norm"].values
-    for rate in ("0.1", "0.001"):
-        for c in stops[::12]:
-            run = lesson.fit_prices(lesson.PricesState(max_norm=c, learning_rate=rate)).clipped
+def test_every_threshold_of_the_slider_keeps_the_run_finite():
+    controls = lesson.controls_of(lesson.PricesState)
+    for rate in controls["learning_rate"].values:
+        for run in lesson.fits(float(rate), False, controls["max_norm"].values):
             assert run.gone is None
             assert np.isfinite(run.rmse).all()
+
+
+def test_a_huge_threshold_clips_and_does_not_keep_the_run_finite():
+    path = train(lesson.price_model(), np.zeros(2), SGD(0.1), ClipByGlobalNorm(1e160), n_steps=40)
+    assert path.clipped.any()
+    assert path.first_nonfinite <= 40
 
 
 def test_the_grid_of_steps_shows_both_ends_of_a_run_that_jumps(prices):
@@ -149,11 +158,26 @@ def test_steps_down_the_wall():
 
 
 def test_limit_of_the_rate_without_clipping():
-    """The first step from 10 lands at 10 − η·sinh 10, no farther out than it began for η up to 20/sinh(10)."""
+    """The first step from 10 lands at 10 − η·sinh 10: across 0 from η = 10/sinh 10, farther out from 20/sinh 10."""
     limit = 20 / math.sinh(10)
+    for factor, lands in ((0.49, 0.2), (0.51, -0.2), (1.01, -10.2)):
+        (raw,) = lesson.descents(factor * limit, (10.0, 1.0), (math.inf,))
+        assert raw.points[1, 0] == pytest.approx(lands, abs=1e-9)
     assert 0.0018 < limit < 0.0019
     assert plain_wall(0.99 * limit, math.inf, 9000) is not None
     assert plain_wall(1.02 * limit, math.inf, 9000) is None
+
+
+def test_clipped_at_a_large_threshold_the_wall_is_still_lost():
+    result = lesson.descend(lesson.COSH.presets["c too large"].state)
+    x = 10 - 0.5 * 2000 * math.sinh(10) / math.hypot(math.sinh(10), math.sinh(1))
+    assert result.clipped.points[1, 0] == pytest.approx(x, rel=1e-12)
+    assert x == pytest.approx(-990, abs=0.1)
+    assert result.clipped.n_clipped >= 1
+    assert result.clipped.gone == 1
+    assert lesson.steps_to_goal([0.5], [2000.0], 100) == [None]
+    with pytest.raises(OverflowError):
+        math.cosh(x)
 
 
 @pytest.mark.parametrize(("x", "y", "c"), [(10.0, 1.0, 1.0), (-3.5, 8.0, 0.5), (0.0, 0.0, 1.0), (5.0, -5.0, 3.17)])
@@ -175,14 +199,15 @@ def test_wall_drag_moves_the_start_and_stays_on_the_map():
 @pytest.mark.parametrize(
     ("demo", "preset", "says"),
     [
-        ("prices", "it explodes", ["gone at step 21", "jumps between 428 and 1.3e9"]),
+        ("prices", "it explodes", ["η = 0.1", "gone at step 21", "jumps between 428 and 1.3e9"]),
         ("prices", "clipped", ["jumps between 429 and 943"]),
-        ("prices", "best clip", ["gone at step 25", "rmse 131", "constant has 143", "best line 73"]),
-        ("prices", "tiny η, no clip", ["finite by itself", "rmse 131", "changed nothing"]),
-        ("prices", "dates scaled", ["at step 36", "until step 413"]),
+        ("prices", "best clip", ["η = 0.01", "gone at step 25", "rmse 131", "constant has 143", "best line 73"]),
+        ("prices", "tiny η, no clip", ["η = 1e-8", "finite by itself", "rmse 131", "changed nothing"]),
+        ("prices", "dates scaled", ["η = 0.1", "at step 36", "until step 413"]),
         ("cosh", "explodes", ["gone at step 1 (inf); its first step was 5507 long"]),
         ("cosh", "clipped", ["‖g‖ ≤ 1e-6 at step 39", "19 of 220 steps"]),
         ("cosh", "c too small", ["at step 218", "202 of 220"]),
+        ("cosh", "c too large", ["gone at step 1 (inf); its first step was 1000 long"]),
         ("cosh", "small η without clipping", ["nothing is clipped", "2.4 after 220 steps"]),
     ],
 )
@@ -229,10 +254,11 @@ def in_place(x):
     ("name", "function"),
     [
         ("standardize", lambda x: x / np.linalg.norm(x)),
-        ("standardize", lambda x: (x - x.mean()) / np.sqrt(x.std())),
         ("standardize", lambda x: [(v - x.mean()) / x.std() for v in x]),
         ("standardize", in_place),
         ("will_explode", lambda rate, curvatures: rate * np.linalg.norm(curvatures) > 2),
+        ("will_explode", lambda rate, curvatures: rate * curvatures.max() > 2.05),
+        ("will_explode", lambda rate, curvatures: rate * curvatures.max() > 1.95),
         ("will_explode", lambda rate, curvatures: True),
         ("will_explode", lambda rate, curvatures: abs(1 - rate * curvatures.max())),
     ],

@@ -109,6 +109,9 @@ def test_the_table_of_forty_steps():
     assert ends[0.1, 1.0] == pytest.approx(0.816, abs=5e-4)
     assert ends[0.025, 100] == pytest.approx(1.272, abs=5e-4)
     assert ends[0.2, 100] < 5e-4
+    # … "at the rates of the table": near 2/λ = 0.5 it is the clipped run that gets nearer.
+    unclipped, clipped = (math.hypot(*walk((1, 4), (-3.5, 2.5), 0.49, c, 40)[0][-1]) for c in (100, 1.0))
+    assert clipped < unclipped / 100
     for eta in rates:  # "got nearer than every clipped run of its row"
         assert ends[eta, 100] < min(ends[eta, c] for c in thresholds[:-1])
     runs = sweep(
@@ -225,6 +228,18 @@ def test_without_a_rate_the_parameters_flip_or_move_by_the_threshold():
     assert np.max(np.abs(tight.clipped[-1])) <= 0.05
     np.testing.assert_array_equal(tight.clipped[-1], tight.clipped[-3])
     assert tight.clipped_loss[-1] > 1e-3
+    assert np.abs(2 * theta).min() == pytest.approx(0.588, abs=5e-4)  # so all gradients are above ε at first
+
+
+@pytest.mark.parametrize(
+    ("eta", "c", "says"),
+    [
+        (1.0, 10.0, "The last step flips the sign of 10 of 10 parameters, and moves no parameter by more than 2.6"),
+        (0.01, 10.0, "The last step flips no sign, and moves no parameter by more than"),
+    ],
+)
+def test_the_sentence_of_the_program_says_what_its_last_step_does(eta, c, says):
+    assert says in lesson.read_program(lesson.run_program(lesson.ProgramState(eta, c)))
 
 
 def test_the_mended_program_is_what_train_does():
@@ -267,6 +282,22 @@ def test_bounce_is_what_a_long_run_does():
         points, _ = walk((curvature,), (1.2345,), eta, c, 5000)
         width = points[-20:].max() - points[-20:].min()
         assert lesson.bounce(eta, curvature, c) == pytest.approx(width / 2, abs=1e-9)
+
+
+@pytest.mark.parametrize("limit", [1.95, 2.05, 2.09])
+def test_another_limit_than_two_is_caught(limit):
+    def nearly(learning_rate, curvature, max_norm):
+        return 0.0 if learning_rate * curvature < limit else learning_rate * max_norm / 2
+
+    assert not diagnose(lesson.EXERCISES["bounce"], nearly).passed
+
+
+def test_an_update_written_for_three_parameters_is_caught():
+    def sees_three(theta, grad, learning_rate, max_norm):
+        norm = np.linalg.norm(grad[:3])
+        return theta - learning_rate * grad * (min(1.0, max_norm / norm) if norm else 1.0)
+
+    assert not diagnose(lesson.EXERCISES["update"], sees_three).passed
 
 
 def test_an_update_in_place_is_not_passed():

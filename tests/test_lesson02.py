@@ -1,6 +1,8 @@
 """Lesson 02: its claims against plain loops and closed forms, its pictures' extremes, and wrong answers to it."""
 
 import math
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -117,6 +119,29 @@ def test_a_spike_of_3_turns_less_among_a_hundred_and_c_below_the_ones_makes_no_d
     assert tiny.turn == pytest.approx(few.turn, abs=1e-6)
 
 
+def test_a_spike_of_3_turns_the_furthest_among_four_coordinates():
+    turns = lesson.clip_spike(lesson.SpikeState(spike=3.0)).turns
+    assert turns[:3] == pytest.approx([math.degrees(math.acos(x)) for x in (4 / 20**0.5, 5 / 33**0.5, 6 / 48**0.5)])
+    assert turns.argmax() == 4 - 2
+    assert (np.diff(turns[2:]) < 0).all()
+
+
+def test_in_the_preset_c_too_small_all_are_clamped_and_c_can_still_be_moved_down():
+    state = lesson.SPIKE.presets["c too small"].state
+    low = controls_of(lesson.SpikeState)["max_value"].low
+    assert low < state.max_value < min(1.0, state.spike)
+    lower = lesson.clip_spike(replace(state, max_value=low))
+    assert lower.turn == pytest.approx(lesson.clip_spike(state).turn, abs=1e-6) != 0
+
+
+@pytest.mark.parametrize("d", [2, 10, 100])
+@pytest.mark.parametrize("s", [3.0, 1e4, 1e6])
+def test_a_bound_that_is_not_reached_is_not_printed_as_if_it_were(d, s):
+    sentence = lesson.read_spike(lesson.clip_spike(lesson.SpikeState(n_params=d, spike=s)))
+    turn, bound = re.findall(r"([\d.]+)°", sentence)
+    assert float(turn) < float(bound)
+
+
 def test_the_bound_holds_for_heavy_tails_and_nothing_points_uphill():
     rng = np.random.default_rng(1)
     for d in (2, 3, 10, 50):
@@ -167,6 +192,9 @@ def test_the_box_inside_the_ball_wins_along_the_axes_and_loses_when_turned():
     assert small[0] == pytest.approx(3.01, abs=0.005)
     assert small[75] == pytest.approx(6.34, abs=0.005)
     assert small[0] < ball < small[75]
+    assert descend("value", 15, 1 / math.sqrt(2), 0.09)[40][2] == pytest.approx(4.19, abs=0.005)
+    at_the_angles = [descend("value", angle, 1.0, 0.09)[40][2] for angle in range(0, 91, 15)]
+    assert (min(at_the_angles), max(at_the_angles)) == pytest.approx((0.98, 3.17), abs=0.005)
 
 
 def test_the_limit_of_a_small_c_is_sign_descent_and_it_does_not_arrive():
@@ -255,6 +283,7 @@ RIGHT = {
         lambda n_params: np.degrees(np.arctan(np.sqrt(n_params - 1))),
         lambda n_params: math.degrees(math.acos(1 / math.sqrt(n_params))),
         lambda n_params: 90 - np.degrees(np.arcsin(1 / np.sqrt(n_params))),
+        lambda n_params: turn_between([1.0] + [0.0] * (n_params - 1), [1.0] * n_params),
     ],
     "shrink_into_box": [
         lambda grad, max_value: grad / max(1.0, np.max(np.abs(grad)) / max_value),
@@ -269,3 +298,26 @@ def test_other_right_answers_pass(name):
     for answer in RIGHT[name]:
         report = diagnose(lesson.EXERCISES[name], answer)
         assert report.passed, report
+
+
+def clips_the_first_three(grad, max_value):
+    return np.concatenate([np.clip(grad[:3], -max_value, max_value), grad[3:]])
+
+
+def clips_the_first_four(grad, max_value):
+    return np.concatenate([np.clip(grad[:4], -max_value, max_value), grad[4:]])
+
+
+@pytest.mark.parametrize("answer", [clips_the_first_three, clips_the_first_four])
+def test_a_box_for_the_first_coordinates_alone_does_not_pass(answer):
+    assert not diagnose(lesson.EXERCISES["clip_to_box"], answer).passed
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [lambda n_params: np.degrees(np.arccos(1 / np.sqrt(n_params + 1))), lambda n: np.degrees(np.arctan(np.sqrt(n)))],
+)
+def test_the_bound_of_one_coordinate_more_is_called_that_however_it_is_written(answer):
+    report = diagnose(lesson.EXERCISES["largest_turn"], answer)
+    assert report.misconception == "counts_the_spike_twice"
+    assert "d + 1" in report.detail

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from gclip_lessons.clipping import ClipByGlobalNorm, ClipByNorm, clip_by_global_norm, clip_by_norm, clip_by_value
+from gclip_lessons.diagnosis import diagnose
 from gclip_lessons.lessons import lesson03 as lesson
 from gclip_lessons.models import TwoLayer
+from gclip_lessons.training import angle_between
 
 
 def degrees_between(a, b):
@@ -65,7 +67,7 @@ def test_smooth_clipping_is_between_half_the_hard_clip_and_the_hard_clip():
 
 def test_predictions_come_out_as_the_texts_say():
     assert lesson.PREDICTIONS["turn"].truth() == "each"
-    assert lesson.PREDICTIONS["shards"].truth() == pytest.approx(math.sqrt(2))
+    assert lesson.PREDICTIONS["shards"].truth() == pytest.approx(math.hypot(1, 1, 1))
 
 
 def plain_run(model, start, rate, clip, n_steps):
@@ -81,7 +83,14 @@ def test_the_network_on_prices():
     assert isinstance(model, TwoLayer)
     assert len(model.blocks) == 4
     start = model.init(np.random.default_rng(3))
-    printed = {("1", 0.01): (0.107, 0.084), ("1", 0.5): (0.082, 0.079), ("0.3", 0.01): (0.908, 0.436)}
+    printed = {
+        ("1", 0.01): (0.107, 0.084),
+        ("1", 0.1): (0.077, 0.103),
+        ("1", 0.5): (0.082, 0.079),
+        ("0.3", 0.01): (0.908, 0.436),
+        ("0.3", 0.02): (0.148, 0.100),
+        ("0.3", 0.5): (0.085, 0.082),
+    }
     for (rate, c), (whole, each) in printed.items():
         result = lesson.train_three(lesson.TrainingState(learning_rate=rate, max_norm=c))
         assert result.losses[1][-1] == pytest.approx(whole, abs=6e-4)
@@ -106,9 +115,68 @@ def test_too_large_a_threshold_clips_and_does_not_help():
     assert run.loss[-1] > run.loss[0]
 
 
+@pytest.mark.parametrize(("rate", "c"), [("1", 10.0), ("2", 10.0), ("2", 2.0)])
+def test_above_its_start_a_loss_is_not_told_in_digits(rate, c):
+    result = lesson.train_three(lesson.TrainingState(learning_rate=rate, max_norm=c))
+    assert all(not losses[-1] <= losses[0] for losses in result.losses)
+    sentence = lesson.read_training(result)
+    assert sentence.count("above its start") == 3
+    at_the_start = lesson.read_training(
+        lesson.train_three(lesson.TrainingState(learning_rate=rate, max_norm=c, step=0))
+    )
+    assert at_the_start.count("2.73") == 3
+
+
 def test_a_typed_threshold_is_trained_exactly():
     typed = lesson.train_three(lesson.TrainingState(max_norm=0.123456))
     model = lesson.network()
     clipper = ClipByGlobalNorm(0.123456)
     by_hand = plain_run(model, model.init(np.random.default_rng(3)), 1.0, clipper, lesson.N_STEPS)
     assert typed.losses[1][-1] == pytest.approx(by_hand, rel=1e-6)
+
+
+def turn_by_arccos(norm1, norm2, max_norm):
+    before, after = np.array([norm1, norm2]), np.minimum([norm1, norm2], max_norm)
+    cosine = before @ after / (np.linalg.norm(before) * np.linalg.norm(after))
+    return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+
+
+RIGHT = {
+    "clip_to_norm": [
+        lambda grad, max_norm: grad * max_norm / max(max_norm, np.linalg.norm(grad)),
+        lambda grad, max_norm: grad / max(1.0, math.hypot(*grad) / max_norm),
+        lambda grad, max_norm: grad * min(1.0, max_norm / (np.sqrt(grad @ grad) + 1e-6)),
+        clip_by_global_norm,
+    ],
+    "total_norm": [
+        lambda shard_norms: np.linalg.norm(shard_norms),
+        lambda shard_norms: math.hypot(*shard_norms),
+        lambda shard_norms: (shard_norms @ shard_norms) ** 0.5,
+    ],
+    "turn_per_tensor": [
+        turn_by_arccos,
+        lambda norm1, norm2, max_norm: degrees_between((norm1, norm2), (min(norm1, max_norm), min(norm2, max_norm))),
+        lambda norm1, norm2, max_norm: angle_between(np.array([norm1, norm2]), np.minimum([norm1, norm2], max_norm)),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_other_right_answers_pass(name):
+    for answer in RIGHT[name]:
+        report = diagnose(lesson.EXERCISES[name], answer)
+        assert report.passed, report
+
+
+def test_a_fraction_of_norms_fails_where_layer_1_has_no_gradient():
+    def answer(norm1, norm2, max_norm):
+        return math.degrees(abs(math.atan(norm2 / norm1) - math.atan(min(norm2, max_norm) / min(norm1, max_norm))))
+
+    report = diagnose(lesson.EXERCISES["turn_per_tensor"], answer)
+    assert not report.passed
+    assert "layer 1 has no gradient" in report.detail
+
+
+def test_adding_for_five_is_not_adding_for_four():
+    report = diagnose(lesson.EXERCISES["total_norm"], lambda shard_norms: math.hypot(*shard_norms[:4]))
+    assert not report.passed

@@ -56,7 +56,7 @@ def off_grid(demo: Demo, name: str) -> Any:
 
 def gesture(explorer: Explorer, start: tuple[float, float], end: tuple[float, float]) -> None:
     seq = explorer.picture.gesture.get("seq", 0) + 1
-    explorer.picture.gesture = {"from": [*start], "to": [*end], "held": True, "seq": seq}
+    explorer.picture.gesture = {"from": [*start], "to": [*end], "seq": seq}
 
 
 def at(explorer: Explorer, panel: str, across: float, up: float) -> tuple[float, float]:

@@ -1,13 +1,22 @@
 """What every lesson's questions promise; a new lesson is tested by being listed."""
 
 import ast
+import copy
+import inspect
 import math
+import re
+import warnings
+from pathlib import Path
 
+import nbformat
+import numpy as np
 import pytest
 
 from gclip_lessons.diagnosis import diagnose, undistinguished
 from gclip_lessons.lessons import all_lessons
 
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+MARKUP = set("`*")
 LESSONS = all_lessons()
 EXERCISES = {ex.key: ex for lesson in LESSONS.values() for ex in lesson.exercises.values()}
 PREDICTIONS = {p.key: p for lesson in LESSONS.values() for p in lesson.predictions.values()}
@@ -41,8 +50,25 @@ def test_the_solution_passes(exercise):
     assert report.detail == ""
 
 
-def test_the_untouched_cell_gets_a_kind_message(exercise):
+def test_the_untouched_stub_gets_a_kind_message(exercise):
     assert diagnose(exercise, exercise.stub).kind == "empty"
+
+
+def cell_with(exercise):
+    """The notebook's cell in which the learner writes this exercise."""
+    [path] = NOTEBOOKS.glob(f"{exercise.key.partition('.')[0]}_*.ipynb")
+    cells = nbformat.read(path, as_version=4).cells
+    [source] = [c.source for c in cells if c.cell_type == "code" and f"def {exercise.name}(" in c.source]
+    return source
+
+
+def test_the_untouched_cell_of_the_notebook_gets_a_kind_message(exercise):
+    tree = ast.parse(cell_with(exercise))
+    tree.body = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    names = {"np": np}
+    exec(compile(tree, "cell", "exec"), names)
+    assert diagnose(exercise, names[exercise.name]).kind == "empty"
+    assert list(inspect.signature(names[exercise.name]).parameters) == parameters(exercise.solution)
 
 
 @pytest.mark.parametrize(("key", "name"), MISCONCEPTIONS)
@@ -53,7 +79,23 @@ def test_each_wrong_function_is_named_with_an_example(key, name):
     assert not report.passed
     assert report.misconception == name
     assert wrong.message in report.detail
-    assert report.example.startswith(f"{exercise.name}(") or report.kind == "misconception"
+    if any(differ_in_numbers(exercise, wrong.function, probe) for probe in exercise.probes):
+        assert report.example.startswith(f"{exercise.name}(")
+        should, gave = re.fullmatch(r".* should (?:be )?(.*); yours (?:gave|raised) (.*)", report.example).groups()
+        assert should != gave
+
+
+def differ_in_numbers(exercise, wrong, probe):
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        right = exercise.solution(*copy.deepcopy(probe.args))
+        try:
+            other = wrong(*copy.deepcopy(probe.args))
+        except Exception:
+            return True
+    if np.shape(right) != np.shape(other):
+        return True
+    return not np.allclose(right, other, rtol=exercise.rtol, atol=exercise.atol, equal_nan=True)
 
 
 def test_probes_tell_all_functions_apart(exercise):
@@ -61,19 +103,21 @@ def test_probes_tell_all_functions_apart(exercise):
 
 
 def test_sources_are_whole_and_named_alike(exercise):
-    solution, stub = (ast.parse(text).body for text in (exercise.solution_source, exercise.stub_source))
-    assert len(solution) == len(stub) == 1, "the source of an exercise is one function"
-    assert solution[0].name == stub[0].name == exercise.name
-    assert [a.arg for a in solution[0].args.args] == [a.arg for a in stub[0].args.args]
+    source = ast.parse(exercise.solution_source).body
+    assert [node.name for node in source] == [exercise.name], "the source of an exercise is one function"
+    assert parameters(exercise.stub) == parameters(exercise.solution)
+
+
+def parameters(function):
+    return list(inspect.signature(function).parameters)
 
 
 def test_labels_hints_and_words_are_there(exercise):
     labels = [probe.label for probe in exercise.probes]
     assert len(set(labels)) == len(labels), "labels of probes differ"
-    for text in (exercise.title, exercise.task, exercise.explanation, *exercise.hints, *labels):
+    for text in (exercise.title, exercise.explanation, *exercise.hints, *labels):
         assert text.strip()
         assert "$" not in text, "mathematics is plain Unicode here"
-    assert exercise.name in exercise.task, "the task names the function"
 
 
 def test_a_prediction_has_a_computed_answer(prediction):
@@ -81,6 +125,7 @@ def test_a_prediction_has_a_computed_answer(prediction):
     if prediction.options:
         assert truth in prediction.options
         assert len(prediction.options) >= 2
+        assert not MARKUP & set("".join(prediction.options.values())), "a radio button shows markup as it is written"
     else:
         assert math.isfinite(truth)
         assert 0 < prediction.tolerance < 1
@@ -96,5 +141,6 @@ def test_a_quiz_says_why_and_does_not_betray_itself(number):
         texts = [option.text for option in question.options]
         assert len(set(texts)) == len(texts) >= 3
         assert all(option.why.strip() for option in question.options)
+        assert not any(MARKUP & set(text) for text in texts), "a radio button shows markup as it is written"
     places = {[option.right for option in question.options].index(True) for question in questions}
     assert len(places) > 1, "the right answer is not always in the same place"

@@ -163,8 +163,14 @@ def test_quadratic_refuses(arguments, error, message):
 
 
 def test_quadratic_constructors_refuse():
-    with pytest.raises(ValueError, match=r"condition must be >= 1 and finite; got 0\.5"):
+    with pytest.raises(ValueError, match=r"condition must be >= 1; got 0\.5"):
         Quadratic.valley(0.5)
+    with pytest.raises(ValueError, match="condition must be finite; got inf"):
+        Quadratic.valley(math.inf)
+    with pytest.raises(TypeError, match="condition must be a real number; got 'a'"):
+        Quadratic.valley("a")
+    with pytest.raises(TypeError, match="angle must be a real number; got None"):
+        Quadratic.valley(2.0, angle=None)
     with pytest.raises(ValueError, match="angle must be finite; got nan"):
         Quadratic.valley(2.0, angle=math.nan)
     with pytest.raises(ValueError, match=r"curvatures must be one row of numbers \(n,\)"):
@@ -342,7 +348,7 @@ def test_network_blocks_cover_each_parameter_once(network):
     assert network.n_params == 4 * 3 + 4 + 4 + 1
     assert (network.blocks[0].start, network.blocks[-1].stop) == (0, network.n_params)
     assert all(left.stop == right.start for left, right in pairwise(network.blocks))
-    assert len(network.blocks) == len(network.block_names)
+    assert len(network.blocks) == 4
 
 
 def test_network_init_is_seeded_and_scaled(network):

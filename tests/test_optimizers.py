@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import fields
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -181,8 +182,9 @@ def test_a_rate_cannot_be_changed_behind_the_optimisers_back():
 @pytest.mark.parametrize(
     ("rate", "error"),
     [
-        *[(bad, ValueError) for bad in (0, -0.1, math.nan, math.inf, np.array([0.1, 0.0]), np.array(-1.0))],
+        *[(bad, ValueError) for bad in (0, -0.1, math.nan, math.inf, np.array([0.1, 0.0]), np.array([]))],
         *[(bad, TypeError) for bad in (True, "0.1", None, 1j, [0.1], np.array([True]), np.array([None]))],
+        (np.ma.masked, TypeError),
     ],
     ids=repr,
 )
@@ -212,6 +214,24 @@ def test_any_other_bad_setting_is_named(optimizer, setting, bad, error):
     with pytest.raises(error, match=f"{setting} must be .*got") as caught:
         optimizer(0.1, **{setting: bad})
     assert repr(bad) in str(caught.value)
+
+
+def test_numbers_that_no_float_holds_are_refused_and_exact_ones_taken():
+    for bad in (10**400, -(10**400)):
+        with pytest.raises(ValueError, match=r"learning_rate must be > 0 and finite, in float64; got .{1,60}$"):
+            SGD(bad)
+    assert SGD(Fraction(1, 4)) == SGD(np.array(0.25)) == SGD(0.25)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimisers_are_equal_by_value(name):
+    rates = np.array([0.1, 0.2])
+    one, same = OPTIMIZERS[name](rates), OPTIMIZERS[name](rates.copy())
+    assert one == same
+    assert hash(one) == hash(same)
+    assert one != OPTIMIZERS[name](2 * rates)
+    assert one != OPTIMIZERS[name](0.1)
+    assert one != rates[0]
 
 
 def test_repr_is_fit_for_a_legend_and_equal_settings_are_equal():

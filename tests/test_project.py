@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 from PIL import Image
 
 import gclip_lessons
-from tools import build
+from tools import bench, build
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "gclip_lessons"
@@ -181,9 +181,9 @@ def loaded_by(statement: str, *names: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_importing_the_package_loads_numpy_alone():
+def test_clipping_and_training_load_numpy_alone():
     others = ("matplotlib", "ipywidgets", "anywidget", "IPython", "PIL", "torch")
-    statement = "import gclip_lessons; [getattr(gclip_lessons, name) for name in gclip_lessons.__all__]"
+    statement = "from gclip_lessons import clipping, data, models, optimizers, training"
     assert loaded_by(statement, "numpy", *others) == {"numpy"}
 
 
@@ -412,6 +412,29 @@ def test_the_table_is_renewed_in_its_place(notebook: nbformat.NotebookNode, tmp_
     assert build.with_table(new, [path]) == new
     with pytest.raises(ValueError, match="lessons:begin"):
         build.with_table("# Course\n", [path])
+
+
+@pytest.mark.parametrize("lacking", ["title", "claim", "minutes"])
+def test_a_fact_that_the_table_lacks_is_a_finding(
+    lacking: str, notebook: nbformat.NotebookNode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    del notebook.metadata["gclip"][lacking]
+    stored(notebook, tmp_path)
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- lessons:begin -->\n<!-- lessons:end -->\n")
+    monkeypatch.setattr(build, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(build, "README", readme)
+    assert build.check([]) == [f"03_norm.ipynb: metadata.gclip has no {lacking}"]
+
+
+def test_the_bench_needs_no_browser(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    for part in ("slider_rows", "clipping_rows", "training_rows", "notebook_rows"):
+        monkeypatch.setattr(bench, part, lambda *_, part=part: [bench.Row(part, "", "")])
+    monkeypatch.setattr(bench.browser, "CHROMIUM", None)
+    assert bench.main([]) == 0
+    said = capsys.readouterr().out
+    assert "notebook_rows" in said
+    assert said.endswith("Nothing measured in a browser: Chromium or playwright is missing.\n")
 
 
 def test_a_cell_that_fails_stops_the_build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

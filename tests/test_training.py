@@ -368,6 +368,7 @@ def test_run_wants_one_integer_for_each_axis():
     [
         ([1.0, 1.0], TypeError, r"params must be a numpy array of floats.*got \[1.0, 1.0\]"),
         (np.array([1, 1]), TypeError, "got an array of int64"),
+        (np.ma.masked_array([1.0, 1.0], [0, 1]), TypeError, "got masked_array"),
         (np.array([1j, 1]), TypeError, "got an array of complex128"),
         (np.array(1.0), ValueError, r"as the model has; got \(\)"),
         (np.ones(3), ValueError, r"shape \(\*runs, 2\), as the model has; got \(3,\)"),
@@ -396,9 +397,45 @@ def test_bad_axes_of_a_sweep_are_refused(bad):
             sweep(BOWL, START, SGD, ClipByValue, **(good | {name: bad}), n_steps=1)
 
 
+def test_a_sweep_wants_makers_and_plain_values():
+    values = {"learning_rates": [0.1], "thresholds": [1.0], "n_steps": 1}
+    with pytest.raises(TypeError, match=r"optimizer must be a function of the values, .* got SGD"):
+        sweep(BOWL, START, SGD(0.1), ClipByValue, **values)
+    with pytest.raises(TypeError, match=r"clipper must be a function of the values, .* got ClipByValue"):
+        sweep(BOWL, START, SGD, ClipByValue(1.0), **values)
+    with pytest.raises(TypeError, match=r"max_value must be .*Masked"):
+        sweep(BOWL, START, SGD, ClipByValue, **values | {"thresholds": np.ma.masked_array([1.0, 2.0], [0, 1])})
+
+
 def test_a_rule_over_examples_is_refused_where_there_are_none():
-    with pytest.raises(ValueError, match=r"clipper must return the shape of the gradient, \(5, 2\).*ClipPerExample"):
+    with pytest.raises(
+        ValueError, match=r"clipper must return an array .* shape \(5, 2\); ClipPerExample.* gave shape"
+    ):
         train(BOWL, np.ones((5, 2)), SGD(0.1), ClipPerExample(1.0), n_steps=1)
+
+
+@pytest.mark.parametrize("returned", [[1.0, 1.0], None, np.ma.ones(2), np.ones(3), np.ones((1, 2))], ids=repr)
+def test_a_clipper_that_returns_something_else_is_refused_at_any_step(returned):
+    steps = iter([np.ones(2), returned])
+    with pytest.raises(ValueError, match=r"clipper must return an array of the gradient's shape \(2,\); .* gave"):
+        train(BOWL, START, SGD(0.1), lambda grad, params: next(steps), n_steps=2)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"optimizer": SGD}, "optimizer must be an object with learning_rate, init, update; got <class .*call it"),
+        ({"optimizer": 0.1}, "optimizer must be .* got 0.1, which lacks learning_rate, init, update"),
+        ({"clipper": ClipByGlobalNorm}, "clipper must be .*; got <class .*call it"),
+        ({"clipper": None}, "clipper must be an object with __call__; got None"),
+        ({"model": Quadratic}, "model must be .*; got <class .*call it"),
+        ({"model": None}, "model must be an object with n_params, loss_and_grad; got None"),
+    ],
+)
+def test_what_is_no_model_optimiser_or_clipper_is_named(bad, message):
+    parts = {"model": BOWL, "optimizer": SGD(0.1), "clipper": NoClip()} | bad
+    with pytest.raises(TypeError, match=message):
+        train(parts["model"], START, parts["optimizer"], parts["clipper"], n_steps=1)
 
 
 def test_normalised_steps_all_have_one_length():
@@ -421,33 +458,20 @@ def test_angle_between():
     assert angle_between(np.ones((4, 1, 3)), np.ones((5, 3))).shape == (4, 5)
 
 
-# The package's front door -------------------------------------------------------------------------
+# What comes back finite, and what does not ---------------------------------------------------------
 
 
-def test_every_public_name_resolves_and_is_listed():
-    import gclip_lessons
+def test_a_run_whose_parameters_alone_overflow_is_found():
+    class Slope:
+        n_params = 1
 
-    listed = dir(gclip_lessons)
-    for name in gclip_lessons.__all__:
-        assert getattr(gclip_lessons, name) is not None
-        assert name in listed
-    assert gclip_lessons.training.train is gclip_lessons.train
-    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
-        gclip_lessons.nonsense  # noqa: B018
+        def loss_and_grad(self, params, step):
+            return np.zeros(params.shape[:-1]), np.full_like(params, -1e308)
 
-
-def test_no_public_name_of_a_core_module_is_missing_from_the_front_door():
-    import gclip_lessons
-    from gclip_lessons import clipping, data, optimizers, training
-
-    helpers = {"Clipper", "Optimizer"}
-    for module in (clipping, data, optimizers, training):
-        public = {
-            name
-            for name, value in vars(module).items()
-            if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
-        }
-        assert public - helpers <= set(gclip_lessons.__all__)
+    path = train(Slope(), np.zeros((1, 1)), SGD(1.0), n_steps=3)
+    assert np.isfinite(path.loss).all()
+    assert path.first_nonfinite.tolist() == [2]
+    assert path.diverged.tolist() == [True]
 
 
 def test_no_clip_never_counts_as_clipping_even_after_divergence() -> None:

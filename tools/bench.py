@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -31,10 +32,13 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 
-from gclip_lessons import SGD, ClipByGlobalNorm, Quadratic, sweep, train  # noqa: E402
-from gclip_lessons.clipping import clip_by_global_norm  # noqa: E402
+import course  # noqa: E402
+from gclip_lessons.clipping import ClipByGlobalNorm, clip_by_global_norm  # noqa: E402
 from gclip_lessons.figures import style  # noqa: E402
 from gclip_lessons.lessons import Demo, all_lessons, controls_of  # noqa: E402
+from gclip_lessons.models import Quadratic  # noqa: E402
+from gclip_lessons.optimizers import SGD  # noqa: E402
+from gclip_lessons.training import sweep, train  # noqa: E402
 from tools import browser  # noqa: E402
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -43,7 +47,7 @@ IN_BROWSER = ("03", "ball", "max_norm")  # the lesson, demo and slider that the 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; ``met`` is None where a figure is only there to compare with."""
+    """One line of the table; `met` is None where a figure is only there to compare with."""
 
     what: str
     budget: str
@@ -334,10 +338,9 @@ def notebook_rows() -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="gclip-") as scratch:
         report = Path(scratch) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadscope", f"--junitxml={report}"]
-        command += ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=120"]
-        command += ["--nbval-sanitize-with=tests/nbval_sanitize.cfg", "notebooks"]
         began = time.monotonic()
-        done = subprocess.run(command, cwd=ROOT, env=browser.isolated(Path(scratch)), capture_output=True, text=True)
+        env = course.isolated(scratch) | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run([*command, *course.COMPARE], cwd=ROOT, env=env, capture_output=True, text=True)
         total = time.monotonic() - began
         took: dict[str, float] = defaultdict(float)
         for case in ElementTree.parse(report).getroot().iter("testcase"):
@@ -434,10 +437,6 @@ def browser_rows(n_presses: int) -> list[Row]:
 
 def first_figure(scratch: Path) -> float:
     """Seconds from starting JupyterLab, as `lab` does, to the first picture of lesson 00 that answers its slider."""
-    import shutil
-
-    import course
-
     folder = scratch / "notebooks"
     shutil.copytree(NOTEBOOKS, folder)
     notebook = course.find_lesson("0", folder)
@@ -501,13 +500,14 @@ def main(arguments: list[str]) -> int:
         clipping_rows,
         training_rows,
     ]
+    has_browser = browser.CHROMIUM is not None and installed("playwright")
     if not quick:
-        parts += [lambda: browser_rows(60), notebook_rows]
+        parts += [lambda: browser_rows(60)] * has_browser + [notebook_rows]
     for part in parts:
         for row in part():
             print(row, flush=True)
-    if not quick and (browser.CHROMIUM is None or not installed("playwright")):
-        print("\nNo browser here: Chromium or playwright is missing.")
+    if not quick and not has_browser:
+        print("\nNothing measured in a browser: Chromium or playwright is missing.")
     return 0
 
 

@@ -1,6 +1,5 @@
 """A real JupyterLab and a real Chromium for the browser test and the bench: isolated, local, stopped at the end."""
 
-import os
 import re
 import shutil
 import socket
@@ -22,13 +21,6 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 SLIDER = ".gclip-explorer .widget-slider .noUi-handle"
 
 
-def isolated(folder: Path) -> dict[str, str]:
-    """Return an environment in which Jupyter reads and writes nothing outside ``folder``."""
-    names = "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"
-    here = {name: str(folder / name.lower()) for name in names}
-    return os.environ | here | {"GCLIP_PROGRESS": "off", "JUPYTER_PLATFORM_DIRS": "1", "PYTHONPATH": str(ROOT)}
-
-
 def free_port() -> int:
     """Return a port of this machine that nobody listens on."""
     with socket.socket() as probe:
@@ -38,7 +30,7 @@ def free_port() -> int:
 
 @contextmanager
 def jupyter_lab(notebooks: Path, scratch: Path) -> Iterator[str]:
-    """Start JupyterLab on a folder of notebooks, as `course.py lab` does, and yield its address up to ``/lab``.
+    """Start JupyterLab on a folder of notebooks, as `course.py lab` does, and yield its address up to `/lab`.
 
     RuntimeError with the server's log if it does not answer within a minute.
     """
@@ -47,7 +39,9 @@ def jupyter_lab(notebooks: Path, scratch: Path) -> Iterator[str]:
     command = course.lab_command(Path(sys.executable), notebooks / "00.ipynb", port, show=False)
     command += ["--IdentityProvider.token=test"]
     with log.open("w") as sink:
-        server = subprocess.Popen(command, env=isolated(scratch), stdout=sink, stderr=sink)
+        server = subprocess.Popen(
+            command, env=course.isolated(str(scratch)) | {"PYTHONPATH": str(ROOT)}, stdout=sink, stderr=sink
+        )
     try:
         deadline = time.monotonic() + 60
         while True:
@@ -70,7 +64,7 @@ def jupyter_lab(notebooks: Path, scratch: Path) -> Iterator[str]:
 
 @contextmanager
 def chromium(*, width: int = 1400, height: int = 1000, density: float = 1) -> Iterator[Any]:
-    """Start Chromium and yield a page; ``page.complaints`` collects the errors that it reports."""
+    """Start Chromium and yield a page; `page.complaints` collects the errors that it reports."""
     from playwright.sync_api import sync_playwright
 
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]

@@ -237,11 +237,14 @@ def fact_faults(notebook: Notebook, path: Path) -> Iterator[str]:
 
 
 def table(paths: list[Path]) -> str:
-    """The table of lessons in Markdown, from the metadata of the notebooks."""
+    """The table of lessons in Markdown, from the metadata of the notebooks; ValueError where it lacks a fact."""
     rows = ["| | Lesson | What you will see | Minutes |", "|---|---|---|---|"]
     for path in paths:
         facts = read(path).metadata.get("gclip")
         if facts:
+            missing = [key for key in FACTS if key not in facts]
+            if missing:
+                raise ValueError(f"{path.name}: metadata.gclip has no {', '.join(missing)}")
             link = f"[{facts['title']}](notebooks/{path.name})"
             rows.append(f"| {facts['number']} | {link} | {facts['claim']} | {facts['minutes']} |")
     return "\n".join(rows) + "\n"
@@ -287,7 +290,7 @@ def build(paths: list[Path]) -> list[str]:
     try:
         readme = README.read_text(encoding="utf-8")
         README.write_text(with_table(readme, sorted(NOTEBOOKS.glob("*.ipynb"))), encoding="utf-8", newline="\n")
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, ValueError) as error:
         failed.append(str(error))
     return failed + check(paths)
 

@@ -26,8 +26,8 @@ class BoxFigure(style.LiveFigure):
         plane.axvline(0, color=style.FAINT, zorder=0)
         self._box = self.moving(plane.plot([], [], **style.THRESHOLD_STYLE)[0])
         self._arc = self.moving(plane.plot([], [], color=style.INK, linewidth=1.2, zorder=3)[0])
-        self._raw = Arrow(self, plane, head=0.45, ring=True, **style.RAW_STYLE)
-        self._clipped = Arrow(self, plane, head=0.45, **style.CLIPPED_STYLE)
+        self._raw = Arrow(self, plane, "raw", head=0.45, draggable=True, **style.RAW_STYLE)
+        self._clipped = Arrow(self, plane, "clipped", head=0.45, **style.CLIPPED_STYLE)
         words = {"fontsize": 11, "fontweight": "bold", "ha": "center", "va": "center"}
         self._raw_name = self.moving(plane.text(0, 0, "g", color=style.RAW_TEXT, **words))
         self._clipped_name = self.moving(plane.text(0, 0, "clip(g)", color=style.CLIPPED_TEXT, **words))
@@ -36,11 +36,11 @@ class BoxFigure(style.LiveFigure):
         around = self.panel("around", (0.55, 0.13, 0.42, 0.76), title="Turn for every direction of g")
         around.set(xlim=(0, 360), ylim=(-2, 57), xlabel="direction of g in degrees", ylabel="turn in degrees")
         around.set(xticks=range(0, 361, 45), yticks=range(0, 46, 15))
-        around.axhline(45, color="#9A9A9A", linewidth=1)
+        around.axhline(45, color=style.GUIDE, linewidth=1)
         around.text(358, 45.7, "bound in the plane: arccos(1/√2) = 45°", color=style.MUTED, ha="right")
-        self._curve = self.moving(around.plot([], [], **style.CLIPPED_STYLE)[0])
+        self._curve = self.moving(around.plot([], [], **style.CLIPPED_STYLE)[0], "turns")
         look = {"markersize": 12, "markeredgewidth": 2, "markerfacecolor": "white", "color": style.CLIPPED}
-        self._at = self.moving(around.plot([], [], "o", **look, zorder=6)[0])
+        self._at = self.moving(around.plot([], [], "o", **look, zorder=6)[0], "at")
         self._length = self.moving(around.text(4, 51.5, "", color=style.INK))
 
     def update(self, result: Any) -> None:

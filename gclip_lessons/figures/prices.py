@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 
 from gclip_lessons.figures import style
+from gclip_lessons.figures.parts import key
 
 _ROOM = 0.4  # height of the part above rmse 1000, relative to a decade below it
 _TOP = 1e160
+_LOW, _HIGH = -50, 860  # of the price axis
 
 
 def squeeze(rmse: np.ndarray) -> np.ndarray:
@@ -31,28 +33,35 @@ class PricesFigure(style.LiveFigure):
     )
 
     def draw(self, result: Any) -> None:
-        days = result.days
-        left = self.panel("prices", (0.075, 0.13, 0.385, 0.77), title="Share price, and lines after 3000 steps")
-        left.set(xlim=(days[0] - 20, days[-1] + 20), ylim=(-50, 860), ylabel="US dollars")
+        days, last = result.days, result.steps[-1]
+        left = self.panel("prices", (0.075, 0.13, 0.385, 0.77), title=f"Share price, and lines after {last} steps")
+        left.set(xlim=(days[0] - 20, days[-1] + 20), ylim=(_LOW, _HIGH), ylabel="US dollars")
         years = range(2005, 2009)
         left.set_xticks([_day(year) for year in years], [str(year) for year in years])
-        left.plot(days, result.price, color="#8A8A8A", linewidth=0.9)
+        left.plot(days, result.price, color=style.GUIDE, linewidth=0.9)
         left.plot(days[[0, -1]], result.best_line, color=style.INK, linewidth=1.1)
-        left.text(12660, 322, "best line", color=style.INK)
-        left.text(13420, 275, "price", color=style.MUTED)
-        self._line = self.moving(left.plot([], [], **style.CLIPPED_STYLE)[0])
-        self._raw_line = self.moving(left.plot([], [], **style.RAW_STYLE)[0])
+        left.text(days[0] + 11, 322, "best line", color=style.INK)
+        left.text(days[0] + 771, 275, "price", color=style.MUTED)
+        self._line = self.moving(left.plot([], [], **style.CLIPPED_STYLE)[0], "clipped line")
+        self._raw_line = self.moving(left.plot([], [], **style.RAW_STYLE)[0], "raw line")
+        names = {
+            "clipped": (style.CLIPPED_STYLE, style.CLIPPED_TEXT),
+            "raw": (style.RAW_STYLE, style.RAW_TEXT),
+        }
+        key(left, names, "upper left", labelspacing=0.4)
         words = {"transform": left.transAxes, "ha": "left", "va": "top"}
-        for height, key, color in ((0.985, "——  clipped", style.CLIPPED_TEXT), (0.915, "– –  raw", style.RAW_TEXT)):
-            left.text(0.03, height, key, color=color, **words)
-        self._line_says = self.moving(left.text(0.345, 0.985, "", color=style.CLIPPED_TEXT, **words))
-        self._raw_says = self.moving(left.text(0.345, 0.915, "", color=style.RAW_TEXT, **words))
-        self._input = self.moving(left.text(14166, 55, "", color=style.INK, ha="right", va="bottom"))
+        self._line_says = self.moving(left.text(0.365, 0.97, "", color=style.CLIPPED_TEXT, **words))
+        self._raw_says = self.moving(left.text(0.365, 0.899, "", color=style.RAW_TEXT, **words))
+        self._input = self.moving(left.text(days[-1], 55, "", color=style.INK, ha="right", va="bottom"))
 
         right = self.panel("error", (0.56, 0.13, 0.42, 0.77), title="Error while training")
         right.set_yscale("function", functions=(squeeze, stretch))
         right.set(
-            xscale="log", xlim=(1, 3100), ylim=(58, _TOP), xlabel="training step", ylabel="rmse (squeezed above 1000)"
+            xscale="log",
+            xlim=(1, 1.03 * last),
+            ylim=(58, _TOP),
+            xlabel="training step",
+            ylabel="rmse (squeezed above 1000)",
         )
         right.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
         ticks = {60: "60", 100: "100", 200: "200", 400: "400", 1000: "1000", 1e6: "10⁶", 1e12: "10¹²", 1e30: "10³⁰"}
@@ -60,10 +69,10 @@ class PricesFigure(style.LiveFigure):
         right.minorticks_off()
         right.axhspan(1000, _TOP, color="#F4F4F4", zorder=0)
         for level, name in ((result.constant_rmse, "constant"), (result.best_rmse, "best line")):
-            right.axhline(level, color="#7A7A7A", linewidth=1)
-            right.text(2900, level * 1.02, f"{name} {level:.0f}", color=style.INK, ha="right", va="bottom")
-        self._error = self.moving(right.plot([], [], **style.CLIPPED_STYLE | {"linewidth": 2.0})[0])
-        self._raw_error = self.moving(right.plot([], [], **style.RAW_STYLE)[0])
+            right.axhline(level, color=style.GUIDE, linewidth=1)
+            right.text(0.97 * last, level * 1.02, f"{name} {level:.0f}", color=style.INK, ha="right", va="bottom")
+        self._error = self.moving(right.plot([], [], **style.CLIPPED_STYLE | {"linewidth": 2.0})[0], "clipped")
+        self._raw_error = self.moving(right.plot([], [], **style.RAW_STYLE)[0], "raw")
         look = {"markersize": 11, "color": style.RAW, "markeredgecolor": "white", "zorder": 6}
         self._gone = self.moving(right.plot([], [], "X", clip_on=False, **look)[0])
         self._gone_says = self.moving(right.text(1, 1, "", color=style.RAW_TEXT, ha="left", va="top"))
@@ -74,7 +83,7 @@ class PricesFigure(style.LiveFigure):
         self._line_says.set_text(_where(result.line))
         self._error.set_data(result.steps, result.clipped.rmse)
         self._raw_error.set_data(result.steps, result.raw.rmse)
-        self._input.set_text("x = −1.73 … 1.73" if result.state.scaled else "x = 12649 … 14166")
+        self._input.set_text("x = {} … {}".format(*map(_short, result.x[[0, -1]])))
         step = result.raw.gone
         if step is None:
             self._raw_line.set_data(ends, np.clip(result.raw_line, -1e5, 1e5))
@@ -91,7 +100,11 @@ class PricesFigure(style.LiveFigure):
 
 def _where(line: np.ndarray) -> str:
     """What to say of a line that cannot be seen."""
-    return "" if line.max() > -50 and line.min() < 860 else "(off the chart)"
+    return "" if line.max() > _LOW and line.min() < _HIGH else "(off the chart)"
+
+
+def _short(date: float) -> str:
+    return f"{date:.2f}".replace("-", "−") if abs(date) < 100 else f"{date:.0f}"
 
 
 def _day(year: int) -> float:

@@ -7,6 +7,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from gclip_lessons.figures import style
+from gclip_lessons.figures.parts import PLAIN, key
 
 
 class SpikeFigure(style.LiveFigure):
@@ -24,34 +25,35 @@ class SpikeFigure(style.LiveFigure):
         bars.set(yticks=[10.0**k for k in range(-1, 7)])
         bars.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}" if value < 1e6 else "1,000,000"))
         bars.yaxis.set_minor_locator(NullLocator())
-        key = ("○  before", style.RAW_TEXT, 0.02), ("■  after", style.CLIPPED_TEXT, 0.27)
-        for text, color, x in key:
-            bars.text(x, 0.985, text, color=color, transform=bars.transAxes, va="top")
         self._level = self.moving(bars.plot([], [], **style.THRESHOLD_STYLE)[0])
         stems = [style.RAW_STYLE | {"linewidth": 1.6}, style.CLIPPED_STYLE | {"linewidth": 1.6}]
         self._stems = [self.moving(bars.add_collection(LineCollection([], zorder=3, **look))) for look in stems]
         hollow = {"markersize": 8, "markeredgewidth": 1.8, "markerfacecolor": "white", "zorder": 4}
-        self._raw = self.moving(bars.plot([], [], "o", color=style.RAW, **hollow)[0])
-        self._clipped = self.moving(bars.plot([], [], "s", color=style.CLIPPED, markersize=7, zorder=5)[0])
+        before, after = {"marker": "o", "color": style.RAW, **hollow}, {"marker": "s", "color": style.CLIPPED}
+        dots = {"linestyle": "none"}
+        self._raw = self.moving(bars.plot([], [], **before, **dots)[0], "raw")
+        self._clipped = self.moving(bars.plot([], [], **after, **dots, markersize=7, zorder=5)[0], "clipped")
+        names = {"before": (before | stems[0], style.RAW_TEXT), "after": (after | stems[1], style.CLIPPED_TEXT)}
+        key(bars, names, "upper left", ncols=2, handlelength=2.0, columnspacing=1.0)
         self._handle = self.moving(bars.plot([], [], "o", color=style.THRESHOLD, **hollow | {"markersize": 12})[0])
         self._level_name = self.moving(bars.text(1, 1, "c", color=style.THRESHOLD_TEXT, ha="right", va="bottom"))
         self._more = self.moving(
-            bars.text(0.995, 0.985, "", color=style.MUTED, transform=bars.transAxes, ha="right", va="top")
+            bars.text(0.995, 0.91, "", color=style.MUTED, transform=bars.transAxes, ha="right", va="top")
         )
 
         angle = self.panel("angle", (0.55, 0.13, 0.42, 0.76), title="Turn of the whole gradient")
         angle.set(xscale="log", xlim=(1.85, 118), ylim=(-2, 100), xlabel="number of coordinates d")
         angle.set(ylabel="turn in degrees", xticks=[2, 5, 10, 20, 50, 100], yticks=range(0, 91, 15))
-        angle.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        angle.xaxis.set_major_formatter(PLAIN)
         angle.xaxis.set_minor_formatter(NullFormatter())
-        angle.axhline(90, color="#9A9A9A", linewidth=1)
+        angle.axhline(90, color=style.GUIDE, linewidth=1)
         angle.text(2, 91, "90°: no longer downhill", color=style.MUTED)
         numbers = np.arange(2, 101)
-        angle.plot(numbers, np.degrees(np.arccos(1 / np.sqrt(numbers))), color="#BBBBBB", linewidth=6, zorder=1)
+        angle.plot(numbers, np.degrees(np.arccos(1 / np.sqrt(numbers))), color=style.FAINT, linewidth=6, zorder=1)
         angle.text(9.5, 57, "grey: the bound, arccos(1/√d)", color=style.MUTED)
-        self._curve = self.moving(angle.plot([], [], **style.CLIPPED_STYLE)[0])
+        self._curve = self.moving(angle.plot([], [], **style.CLIPPED_STYLE)[0], "turns")
         look = {"markersize": 12, "markeredgewidth": 2, "markerfacecolor": "white", "color": style.CLIPPED}
-        self._at = self.moving(angle.plot([], [], "o", **look, zorder=6)[0])
+        self._at = self.moving(angle.plot([], [], "o", **look, zorder=6)[0], "at")
 
     def update(self, result: Any) -> None:
         state, shown = result.state, min(result.state.n_params, self.most)

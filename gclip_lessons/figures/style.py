@@ -20,7 +20,7 @@ RAW, RAW_TEXT = "#D55E00", "#A84A00"
 CLIPPED, CLIPPED_TEXT = "#0072B2", "#005A8D"
 THRESHOLD, THRESHOLD_TEXT = "#009E73", "#00684B"
 OTHER, OTHER_TEXT = "#CC79A7", "#8F3F6C"
-INK, MUTED, FAINT = "#222222", "#595959", "#DDDDDD"
+INK, MUTED, FAINT, GUIDE = "#222222", "#595959", "#DDDDDD", "#9A9A9A"
 
 RAW_STYLE: dict[str, Any] = {"color": RAW, "linestyle": (0, (5, 2)), "linewidth": 2.0}
 CLIPPED_STYLE: dict[str, Any] = {"color": CLIPPED, "linestyle": "-", "linewidth": 2.4}
@@ -52,9 +52,9 @@ _DRAWING = RLock()
 class LiveFigure:
     """A figure that is drawn once and then only has its moving artists redrawn.
 
-    A subclass sets ``size`` (CSS pixels) and ``description`` (what the panels show, for readers who cannot see
-    them), creates everything in ``draw`` and sets data, nothing else, in ``update``; artists that ``update``
-    touches are registered with ``moving``. Then ``F(a)`` followed by ``update(b)`` shows the same as ``F(b)``.
+    A subclass sets `size` (CSS pixels) and `description` (what the panels show, for readers who cannot see
+    them), creates everything in `draw` and sets data, nothing else, in `update`; artists that `update`
+    touches are registered with `moving`. Then `F(a)` followed by `update(b)` shows the same as `F(b)`.
     Neither pyplot nor mathtext is used: both keep state that threads would share.
     """
 
@@ -65,6 +65,7 @@ class LiveFigure:
         width, height = self.size
         self.axes: dict[str, Axes] = {}
         self._moving: list[Artist] = []
+        self._named: dict[str, Artist] = {}
         self._background: Any = None
         with _DRAWING, matplotlib.rc_context(RC):
             self.figure = Figure(figsize=(width / 100, height / 100), dpi=100)
@@ -77,28 +78,32 @@ class LiveFigure:
         raise NotImplementedError
 
     def update(self, result: Any) -> None:
-        """Set the moving artists' data to show ``result``."""
+        """Set the moving artists' data to show `result`."""
         raise NotImplementedError
 
     def panel(self, name: str, rectangle: tuple[float, float, float, float], **settings: Any) -> Axes:
-        """Add named axes at ``rectangle`` (left, bottom, width, height as fractions of the figure)."""
+        """Add named axes at `rectangle` (left, bottom, width, height as fractions of the figure)."""
         axes = self.figure.add_axes(rectangle)
         axes.set(**settings)
         self.axes[name] = axes
         return axes
 
-    def moving(self, artist: Any) -> Any:
-        """Register an artist that ``update`` changes, and return it."""
+    def moving(self, artist: Any, name: str | None = None) -> Any:
+        """Register an artist that `update` changes, and return it; `data` finds it by `name`."""
         artist.set_animated(True)
         self._moving.append(artist)
+        if name:
+            self._named[name] = artist
         return artist
 
-    def stale_background(self) -> None:
-        """Ask for a full redraw: something that is not a moving artist has changed."""
-        self._background = None
+    def data(self, name: str) -> Any:
+        """Return what the moving artist `name` shows: the words of a text, else points (n, 2)."""
+        artist = self._named[name]
+        getter = next(g for g in ("get_text", "get_xydata", "get_xy") if hasattr(artist, g))
+        return getattr(artist, getter)()
 
     def png(self, density: int = 1) -> bytes:
-        """Return the picture as PNG bytes, ``density`` image pixels to a CSS pixel."""
+        """Return the picture as PNG bytes, `density` image pixels to a CSS pixel."""
         with _DRAWING:
             if self.figure.dpi != 100 * density:
                 self.figure.set_dpi(100 * density)
@@ -118,7 +123,7 @@ class LiveFigure:
         return next((name for name, axes in self.axes.items() if axes.bbox.contains(*point)), None)
 
     def to_data(self, name: str, x: float, y: float) -> tuple[float, float]:
-        """Return the data coordinates, in the panel ``name``, of a point in CSS pixels from the top left."""
+        """Return the data coordinates, in the panel `name`, of a point in CSS pixels from the top left."""
         data = self.axes[name].transData.inverted().transform(self._pixels(x, y))
         return float(data[0]), float(data[1])
 
@@ -171,7 +176,7 @@ def _data_of(artist: Artist) -> tuple[Any, ...]:
 
 
 def draw_contours(axes: Axes, loss: Any, *, levels: Any, n_points: int = 121) -> None:
-    """Draw the contours of ``loss`` (points (..., 2) -> values) over the limits that ``axes`` has."""
+    """Draw the contours of `loss` (points (..., 2) -> values) over the limits that `axes` has."""
     xs, ys = (np.linspace(*limits, n_points) for limits in (axes.get_xlim(), axes.get_ylim()))
     points = np.stack(np.meshgrid(xs, ys), axis=-1)
-    axes.contour(xs, ys, loss(points), levels=levels, colors="#9A9A9A", linewidths=0.8, zorder=1)
+    axes.contour(xs, ys, loss(points), levels=levels, colors=GUIDE, linewidths=0.8, zorder=1)

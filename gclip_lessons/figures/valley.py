@@ -4,13 +4,17 @@ from typing import Any
 
 import numpy as np
 from matplotlib.collections import LineCollection
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
 from gclip_lessons.figures import style
+from gclip_lessons.figures.parts import PLAIN, drawable, key, off_chart, ring
 
 LEVELS = (0.3, 1, 3, 10, 30, 100)
-ROLES = (("raw", style.RAW_STYLE), ("value", style.CLIPPED_STYLE), ("norm", style.OTHER_STYLE))
-FAR = 30.0  # a run that leaves the panel is drawn up to here
+ROLES = {
+    "raw": ("unclipped", style.RAW_STYLE, style.RAW_TEXT),
+    "value": ("by value", style.CLIPPED_STYLE, style.CLIPPED_TEXT),
+    "norm": ("by global norm", style.OTHER_STYLE, style.OTHER_TEXT),
+}
 
 
 class ValleyFigure(style.LiveFigure):
@@ -26,30 +30,25 @@ class ValleyFigure(style.LiveFigure):
         plane = self.panel("plane", (0.06, 0.13, 0.36, 0.76), title="Three ways down", aspect="equal")
         plane.set(xlim=(-r, r), ylim=(-r, r), xlabel="θ₁", ylabel="θ₂")
         self._contours = self.moving(
-            plane.add_collection(LineCollection([], colors="#9A9A9A", linewidths=0.8, zorder=1))
+            plane.add_collection(LineCollection([], colors=style.GUIDE, linewidths=0.8, zorder=1))
         )
         self._paths = {}
-        for role, look in ROLES:
+        for role, (_, look, _) in ROLES.items():
             dots = {"marker": ".", "markersize": 5} if role == "value" else {}
-            self._paths[role] = self.moving(plane.plot([], [], **look | dots | {"linewidth": 1.7}, zorder=3)[0])
-        ring = {"markersize": 14, "markeredgewidth": 1.8, "markerfacecolor": "none", "color": style.INK}
-        self._start = self.moving(plane.plot([], [], "o", **ring, zorder=6)[0])
+            self._paths[role] = self.moving(plane.plot([], [], **look | dots | {"linewidth": 1.7}, zorder=3)[0], role)
+        self._start = ring(self, plane)
+        words = {"transform": plane.transAxes, "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 2}}
+        self._lost = self.moving(plane.text(0.03, 0.03, "", color=style.INK, **words, zorder=7), "lost")
 
         loss = self.panel("loss", (0.56, 0.13, 0.41, 0.76), title="Loss")
         loss.set(yscale="log", xlim=(0, result.losses["raw"].size - 1), ylim=(1e-5, 1e3), xlabel="step")
         loss.set(yticks=[1e-4, 1e-2, 1, 100])
-        loss.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        loss.yaxis.set_major_formatter(PLAIN)
         loss.yaxis.set_minor_locator(NullLocator())
-        key = (
-            ("– –  unclipped", style.RAW_TEXT),
-            ("––  by value", style.CLIPPED_TEXT),
-            ("– ·  by global norm", style.OTHER_TEXT),
-        )
-        for row, (text, color) in enumerate(key):
-            loss.text(0.02, 0.03 + 0.075 * (2 - row), text, color=color, transform=loss.transAxes)
+        key(loss, {name: (look, color) for name, look, color in ROLES.values()}, "lower left")
         self._curves, self._marks = {}, {}
-        for (role, look), marker in zip(ROLES, ("s", "o", "D"), strict=True):
-            self._curves[role] = self.moving(loss.plot([], [], **look, zorder=3)[0])
+        for (role, (_, look, _)), marker in zip(ROLES.items(), ("s", "o", "D"), strict=True):
+            self._curves[role] = self.moving(loss.plot([], [], **look, zorder=3)[0], f"loss {role}")
             dot = {"markersize": 9, "markeredgecolor": "white", "color": look["color"]}
             self._marks[role] = self.moving(loss.plot([], [], marker, **dot, zorder=5)[0])
 
@@ -57,19 +56,13 @@ class ValleyFigure(style.LiveFigure):
         self._contours.set_segments(_ellipses(result.state.angle, result.condition))
         step = result.state.step
         for role in self._paths:
-            self._paths[role].set_data(*_inside(result.paths[role][: step + 1]).T)
+            self._paths[role].set_data(*drawable(result.paths[role][: step + 1]).T)
             loss = np.clip(np.nan_to_num(result.losses[role], nan=1e6, posinf=1e6), 1e-9, 1e6)
             self._curves[role].set_data(np.arange(loss.size), loss)
             self._marks[role].set_data([step], [loss[step]])
+        ends = {name: result.paths[role][step] for role, (name, _, _) in ROLES.items()}
+        self._lost.set_text(off_chart({name: not (np.abs(end) <= self.reach).all() for name, end in ends.items()}))
         self._start.set_data(*result.paths["raw"][:1].T)
-
-
-def _inside(path: np.ndarray) -> np.ndarray:
-    """The path up to its first point that is far outside, which is drawn no further off than `FAR`."""
-    with np.errstate(invalid="ignore"):
-        gone = ~(np.abs(path) <= FAR).all(-1)
-    path = path[: int(gone.argmax()) + 1] if gone.any() else path
-    return np.clip(np.nan_to_num(path, nan=FAR), -FAR, FAR)
 
 
 def _ellipses(angle: float, condition: float) -> np.ndarray:

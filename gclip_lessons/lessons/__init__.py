@@ -1,14 +1,15 @@
 """A lesson is data: states, pure computations, figures, captions, predictions, exercises and a quiz.
 
-Every module ``lessonNN.py`` in this folder defines ``LESSON``; listing it there is all it takes to be found by the
+Every module `lessonNN.py` in this folder defines `LESSON`; listing it there is all it takes to be found by the
 contents page, the common tests and the bench.
 """
 
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ from gclip_lessons.exercises import Exercise, Prediction, Quiz
 class Control:
     """How one field of a State is moved: the values of its slider, or the choices of its menu.
 
-    ``values`` are the slider's stops in rising order (a typed number may lie between them) or the menu's entries;
-    ``play`` marks the training step, which can be played.
+    `values` are the slider's stops in rising order (a typed number may lie between them) or the menu's entries;
+    `play` marks the training step, which can be played.
     """
 
     label: str
@@ -38,7 +39,7 @@ class Control:
         return self.values[-1]
 
     def index(self, value: Any) -> int:
-        """Return the position of the stop nearest to ``value``, on a log scale where the slider has one."""
+        """Return the position of the stop nearest to `value`, on a log scale where the slider has one."""
         if self.kind in ("choice", "switch"):
             return self.values.index(value)
         stops, at = np.asarray(self.values, float), float(value)
@@ -47,14 +48,14 @@ class Control:
         return int(np.argmin(np.abs(stops - at)))
 
     def check(self, name: str, value: Any) -> None:
-        """Raise ValueError or TypeError if ``value`` is not one that this control can take."""
+        """Raise ValueError or TypeError if `value` is not one that this control can take."""
         if self.kind in ("choice", "switch"):
             if value not in self.values:
                 raise ValueError(f"{name} must be one of {', '.join(map(repr, self.values))}; got {value!r}")
             return
         if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
             raise TypeError(f"{name} must be a number; got {value!r}")
-        if self.kind == "whole" and value != int(value):
+        if self.kind == "whole" and not isinstance(value, int | np.integer):
             raise ValueError(f"{name} must be a whole number; got {value!r}")
         if not self.low <= value <= self.high:
             raise ValueError(f"{name} must lie between {self.low:g} and {self.high:g}; got {value!r}")
@@ -73,24 +74,40 @@ def control(
 ) -> Any:
     """Return a dataclass field that is moved by a slider on a log or linear scale, by whole numbers, or by a menu.
 
-    ``log``, ``linear`` and ``whole`` give (low, high); a bool ``default`` makes a switch. Stops are rounded to three
-    significant digits, so that what is shown is what is used.
+    `log`, `linear` and `whole` give (low, high); a bool `default` makes a switch. Stops are rounded to three
+    significant digits, or as many as keep them apart, so that what is shown is what is used. ValueError unless
+    the control is exactly one of these and its stops rise.
     """
+    given = {"log": log, "linear": linear, "whole": whole, "choices": choices, "switch": isinstance(default, bool)}
+    kinds = [kind for kind, value in given.items() if value]
+    if len(kinds) != 1:
+        raise ValueError(f"control {label!r} must have one of log, linear, whole, choices or a bool; got {kinds}")
     if log:
-        stops, kind = np.geomspace(*log, n_stops), "log"
+        stops, kind = _rounded(np.geomspace(*log, n_stops)), "log"
     elif linear:
-        stops, kind = np.linspace(*linear, n_stops), "linear"
+        stops, kind = _rounded(np.linspace(*linear, n_stops)), "linear"
     elif whole:
-        stops, kind = range(whole[0], whole[1] + 1), "whole"
+        stops, kind = tuple(range(whole[0], whole[1] + 1)), "whole"
     elif choices:
         stops, kind = choices, "choice"
-    elif isinstance(default, bool):
-        stops, kind = (False, True), "switch"
     else:
-        raise ValueError(f"control needs one of log, linear, whole or choices; got default {default!r} alone")
-    if kind in ("log", "linear"):
-        stops = (float(f"{stop:.3g}") for stop in stops)
-    return field(default=default, metadata={"control": Control(label, tuple(stops), kind, play)})
+        stops, kind = (False, True), "switch"
+    if not stops or (kind in ("log", "linear") and not _rise(stops)):
+        raise ValueError(f"control {label!r} must have low < high; got {given[kind]}")
+    return field(default=default, metadata={"control": Control(label, stops, kind, play)})
+
+
+def _rounded(exact: np.ndarray) -> tuple[float, ...]:
+    """The stops to three significant digits, or as many as keep them apart."""
+    for digits in range(3, 18):
+        stops = tuple(float(f"{stop:.{digits}g}") for stop in exact)
+        if _rise(stops):
+            break
+    return stops
+
+
+def _rise(stops: tuple[float, ...]) -> bool:
+    return all(low < high for low, high in pairwise(stops))
 
 
 class State:
@@ -119,7 +136,7 @@ class Preset:
 class Demo:
     """Something to move: State -> compute -> figure and caption.
 
-    ``compute`` is pure, seeded and vectorised; ``caption`` reads its result in one sentence of numbers; ``drag``
+    `compute` is pure, seeded and vectorised; `caption` reads its result in one sentence of numbers; `drag`
     (state, panel, x, y) -> state says what the mouse moves, and is pure too.
     """
 
@@ -144,9 +161,20 @@ class Lesson:
 
 
 def clamp(name: str, state: type, value: float) -> float:
-    """Return ``value`` moved into the range of the control ``name``, to three digits: what a drag may set."""
+    """Return `value` moved into the range of the control `name`, to three digits: what a drag may set."""
     setting = controls_of(state)[name]
-    return float(f"{min(max(value, setting.low), setting.high):.3g}")
+    return min(max(float(f"{value:.3g}"), setting.low), setting.high)
+
+
+def moves(panel: str, x: str, y: str) -> Callable[[Any, str, float, float], Any]:
+    """Return the `drag` of a demo whose mouse moves the fields `x` and `y` over one panel."""
+
+    def drag(state: Any, where: str, across: float, up: float) -> Any:
+        if where != panel:
+            return state
+        return replace(state, **{x: clamp(x, type(state), across), y: clamp(y, type(state), up)})
+
+    return drag
 
 
 @cache
@@ -155,9 +183,3 @@ def all_lessons() -> dict[str, Lesson]:
     names = sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name.startswith("lesson"))
     lessons = [importlib.import_module(f"{__name__}.{name}").LESSON for name in names]
     return {lesson.number: lesson for lesson in lessons}
-
-
-def __getattr__(name: str) -> Any:
-    if name == "LESSONS":
-        return all_lessons()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
-"""Lesson 00, start here: an exploding run stays finite, which is not the same as learning."""
+"""Lesson 00, start here: clipping may keep an exploding run finite, which is not the same as learning."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, lru_cache
 
 import numpy as np
@@ -12,7 +12,7 @@ from gclip_lessons.data import standardize as standardize_dates
 from gclip_lessons.exercises import Exercise, Misconception, Option, Prediction, Probe, Question, Quiz
 from gclip_lessons.figures.cosh import CoshFigure
 from gclip_lessons.figures.prices import PricesFigure
-from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of
+from gclip_lessons.lessons import Demo, Lesson, Preset, State, control, controls_of, moves
 from gclip_lessons.models import Cosh, LineFit
 from gclip_lessons.optimizers import SGD
 from gclip_lessons.training import sweep, train
@@ -39,8 +39,8 @@ class PricesState(State):
 class Fit:
     """One run on the prices: its rmse at STEPS and its last line, and how many of its steps were clipped.
 
-    ``lately`` is the least and the largest rmse of its last 100 steps, ``gone`` the step at which it became infinite,
-    ``arrives`` the step from which its rmse stays within 1% of the best line's; None where that did not happen.
+    `lately` is the least and the largest rmse of its last 100 steps, `gone` the step at which it became infinite,
+    `arrives` the step from which its rmse stays within 1% of the best line's; None where that did not happen.
     """
 
     rmse: np.ndarray
@@ -170,8 +170,11 @@ def read_prices(result: PricesResult) -> str:
     """The live sentence of the first demo."""
     c, raw, clipped = result.state.max_norm, result.raw, result.clipped
     low, high = clipped.lately
+    unclipped = f"Raw, η = {result.state.learning_rate}:"
     if raw.gone is not None:
-        begin = f"Raw: gone at step {raw.gone} (inf). Clipped at c = {plain(c)}: finite for all {N_STEPS} steps, "
+        begin = (
+            f"{unclipped} gone at step {raw.gone} (inf). Clipped at c = {plain(c)}: finite for all {N_STEPS} steps, "
+        )
         if high > 1.01 * low:
             return begin + f"but not fitted. At the end its rmse still jumps between {short(low)} and {short(high)}."
         return begin + _against(result, clipped.final)
@@ -183,8 +186,8 @@ def read_prices(result: PricesResult) -> str:
     else:
         end = f"Clipped at c = {plain(c)} it has rmse {short(clipped.final)} after {N_STEPS} steps."
     if arrival is not None:
-        return f"Raw: reaches the best line's rmse of {result.best_rmse:.0f}, to 1%, at step {arrival}. {end}"
-    return f"Raw: finite by itself, {_against(result, raw.final)} {end}"
+        return f"{unclipped} reaches the best line's rmse of {result.best_rmse:.0f}, to 1%, at step {arrival}. {end}"
+    return f"{unclipped} finite by itself, {_against(result, raw.final)} {end}"
 
 
 def _against(result: PricesResult, rmse: float) -> str:
@@ -201,7 +204,7 @@ PRICES = Demo(
         "it explodes": Preset(PricesState(), "How far down must c go until the clipped run settles?"),
         "clipped": Preset(PricesState(max_norm=1.0), "The run is finite now. Is it a fit?"),
         "best clip": Preset(
-            PricesState(max_norm=0.01, learning_rate="0.01"), "The best of 18 settings (η, c): what did it learn?"
+            PricesState(max_norm=0.01, learning_rate="0.01"), "No setting of 18 did better: what did it learn?"
         ),
         "tiny η, no clip": Preset(
             PricesState(max_norm=1e7, learning_rate="1e-8"), "Does a small enough η do what clipping does?"
@@ -335,14 +338,13 @@ COSH = Demo(
         "explodes": Preset(CoshState(max_norm=1e5), "c is above every norm here. How many steps does the run last?"),
         "clipped": Preset(CoshState(), "Same η, same start, c = 1: does it only survive, or does it arrive?"),
         "c too small": Preset(CoshState(max_norm=0.1), "What does a ten times smaller c cost?"),
+        "c too large": Preset(CoshState(max_norm=2000.0), "The first step is clipped, to ηc. Is that short enough?"),
         "small η without clipping": Preset(
             CoshState(max_norm=1e5, learning_rate=0.0017),
             "The largest steps that are safe at the top: enough at the bottom?",
         ),
     },
-    drag=lambda state, panel, x, y: (
-        replace(state, x=clamp("x", CoshState, x), y=clamp("y", CoshState, y)) if panel == "plane" else state
-    ),
+    drag=moves("plane", "x", "y"),
 )
 
 
@@ -373,7 +375,7 @@ def quality_of_best_clip() -> str:
 def numbers_of_best_clip() -> str:
     model = price_model()
     return (
-        f"best constant {float(model.rmse(model.constant())):.0f}, best of 18 clipped runs "
+        f"best constant {float(model.rmse(model.constant())):.0f}, best of the 18 clipped runs "
         f"{float(try_settings()[0].min()):.0f}, best line {float(model.rmse(model.least_squares())):.0f} dollars"
     )
 
@@ -382,9 +384,8 @@ PREDICTIONS = {
     "finite": Prediction(
         key="00.a",
         question="A trend line is trained on share prices, with the date as it comes: a day number near 13 000. "
-        "Without clipping the run is infinite within 30 steps. With clipping it stays finite, whatever c is. You try "
-        "18 "
-        "settings of η and c, 3000 steps each. How good is the best of them?",
+        "Without clipping the run is infinite within 30 steps. You try 18 settings of η and c, 3000 steps each, and "
+        "all of them stay finite. How good is the best of them?",
         truth=quality_of_best_clip,
         options={
             "best": "as good as the best line there is, or nearly",
@@ -394,21 +395,18 @@ PREDICTIONS = {
         },
         explain={
             "best": "That is what one hopes for. Clipping took the explosion away, but not what caused it: day "
-            "numbers so "
-            "large that slope and height of the line need steps of very different size.",
+            "numbers so large that slope and height of the line need steps of very different size.",
             "half": "Not even that. The slope is found quickly and the height of the line hardly moves in 3000 steps.",
             "hardly": "Yes. Finite is not fitted: the slope is found and the height of the line hardly moves.",
-            "worse": "Twelve of the 18 are, or are at every other step. The best one learns the slope of a line "
-            "through 0 dollars in 1970, and that "
-            "is a little better than a constant.",
+            "worse": "Twelve of the 18 are, or are at every other step. The best learn the slope of a line through "
+            "0 dollars in 1970, and that is a little better than a constant.",
         },
         evidence=numbers_of_best_clip,
     ),
     "wall": Prediction(
         key="00.b",
         question="Next, a wall: cosh x + cosh y from the point (10, 1). Unclipped, η = 0.5 is infinite after one "
-        "step, and "
-        "the small η that survives needs thousands of steps to bring ‖g‖ down to 1e-6. How many steps does "
+        "step, and the small η that survives needs thousands of steps to bring ‖g‖ down to 1e-6. How many steps does "
         "η = 0.5 need with c = 1?",
         truth=lambda: float(descend(CoshState()).clipped.arrives),
         unit="steps",
@@ -492,6 +490,30 @@ def centres_on_the_median(x: np.ndarray) -> np.ndarray:
     return (x - np.median(x)) / x.std()
 
 
+def divides_by_the_largest_distance(x: np.ndarray) -> np.ndarray:
+    return (x - x.mean()) / np.abs(x - x.mean()).max()
+
+
+def centres_and_divides_by_the_maximum(x: np.ndarray) -> np.ndarray:
+    return (x - x.mean()) / x.max()
+
+
+def divides_by_the_root_mean_square(x: np.ndarray) -> np.ndarray:
+    return (x - x.mean()) / np.sqrt(np.mean(x**2))
+
+
+def divides_by_the_mean_distance(x: np.ndarray) -> np.ndarray:
+    return (x - x.mean()) / np.abs(x - x.mean()).mean()
+
+
+def divides_by_the_root_of_the_spread(x: np.ndarray) -> np.ndarray:
+    return (x - x.mean()) / np.sqrt(x.std())
+
+
+def multiplies_by_the_spread(x: np.ndarray) -> np.ndarray:
+    return (x - x.mean()) * x.std()
+
+
 def will_explode(learning_rate: float, curvatures: np.ndarray) -> bool:
     return bool(learning_rate > 2 / curvatures.max())
 
@@ -557,8 +579,6 @@ EXERCISES = {
     "standardize": Exercise(
         key="00.1",
         title="The cure",
-        task="Write `standardize(x)`: it moves and scales a one-dimensional array of dates so that their mean is 0 and "
-        "their standard deviation 1 (numpy's `std` as it comes). You may assume that the dates differ.",
         solution=standardize,
         stub=standardize_stub,
         probes=(
@@ -584,8 +604,7 @@ EXERCISES = {
             Misconception(
                 stretches_to_0_1,
                 "That is min–max scaling, to between 0 and 1. It would also train, but its mean is not 0 and one "
-                "outlier squeezes "
-                "all the others together.",
+                "outlier squeezes all the others together.",
             ),
             Misconception(
                 divides_by_the_variance,
@@ -594,8 +613,7 @@ EXERCISES = {
             Misconception(
                 divides_by_n_minus_1,
                 "With `ddof=1` the sum is divided by n − 1. For training it makes no difference worth having; the "
-                "task asks for numpy's "
-                "`std` as it comes.",
+                "task asks for numpy's `std` as it comes.",
             ),
             Misconception(
                 divides_by_the_largest,
@@ -615,14 +633,39 @@ EXERCISES = {
             Misconception(
                 divides_by_the_range,
                 "You divide by the range, from the smallest to the largest. The standard deviation is meant: one "
-                "outlier "
-                "cannot decide it alone.",
+                "outlier cannot decide it alone.",
             ),
             Misconception(
                 stretches_to_minus_1_1,
                 "That is min–max scaling, to between −1 and 1. It would train, but in general its mean is not 0.",
             ),
             Misconception(centres_on_the_median, "You subtract the median. The mean afterwards is 0 only by accident."),
+            Misconception(
+                divides_by_the_largest_distance,
+                "You divide by the largest distance from the mean: one outlier decides. The standard deviation asks "
+                "all.",
+            ),
+            Misconception(
+                centres_and_divides_by_the_maximum,
+                "The mean is 0, but the largest value is no measure of spread: for day numbers it is near 14 000.",
+            ),
+            Misconception(
+                divides_by_the_root_mean_square,
+                "The root mean square is taken of x as it came. Take it of x − mean: that is the standard deviation.",
+            ),
+            Misconception(
+                divides_by_the_mean_distance,
+                "You divide by the mean distance from the mean, a sound measure of spread, but not the standard "
+                "deviation: that is the root of the mean *squared* distance.",
+            ),
+            Misconception(
+                divides_by_the_root_of_the_spread,
+                "One root too many: `x.std()` is the root of the variance already.",
+            ),
+            Misconception(
+                multiplies_by_the_spread,
+                "You multiply by the standard deviation: the wider the values lie, the wider they become. Divide.",
+            ),
             Misconception(
                 clips_the_dates,
                 "That clips the *data*: every day number becomes 1, and the dates are lost. Clipping is for gradients.",
@@ -634,16 +677,11 @@ EXERCISES = {
             "`(x - x.mean()) / x.std()`, brackets included.",
         ),
         explanation="Afterwards both curvatures of the loss are 1 and one learning rate suits slope and height "
-        "alike. The "
-        "course's own `data.standardize` does this for every column, and refuses a constant one.",
+        "alike. The course's own `data.standardize` does this for every column, and refuses a constant one.",
     ),
     "will_explode": Exercise(
         key="00.2",
         title="Will it explode?",
-        task="Near a minimum, along a direction of curvature λ, one step of plain gradient descent multiplies the "
-        "distance to "
-        "the minimum by 1 − ηλ. Write `will_explode(learning_rate, curvatures)`: `True` if the distance grows along "
-        "any direction, `False` if it does not. All curvatures are above 0.",
         solution=will_explode,
         stub=will_explode_stub,
         probes=(
@@ -653,9 +691,9 @@ EXERCISES = {
             Probe((1.5, np.array([1.0])), "past the minimum, but nearer at each step"),
             Probe((0.3, np.array([1.0, 10.0])), "one steep direction, the last"),
             Probe((0.3, np.array([10.0, 1.0])), "one steep direction, the first"),
-            Probe((0.19, np.array([1.0, 10.0])), "just below the limit"),
+            Probe((0.199, np.array([1.0, 10.0])), "just below the limit"),
             Probe((0.19, np.array([5.0, 10.0, 2.0])), "three directions, below the limit"),
-            Probe((0.21, np.array([1.0, 10.0])), "just above the limit"),
+            Probe((0.201, np.array([1.0, 10.0])), "just above the limit"),
             Probe((0.3, np.array([1.0, 10.0, 2.0])), "one steep direction, in the middle"),
             Probe((0.8, np.array([1.0])), "one direction, η = 0.8"),
             Probe((3.0, np.array([0.1, 0.5])), "a large η on a flat bowl"),
@@ -718,10 +756,9 @@ EXERCISES = {
             "1 − ηλ < −1 means η > 2/λ. For which λ does that happen first?",
             "Compare `learning_rate` with `2 / curvatures.max()`, and think of the case where they are equal.",
         ),
-        explanation="The steepest direction sets the limit, η ≤ 2/λmax, and the flattest one pays for it: it needs "
-        "about 1/(ηλmin) "
-        "steps. On raw dates the two differ by a factor of 1.7e11, and that, not the gradient's length, is the "
-        "illness.",
+        explanation="The steepest direction sets the limit, η ≤ 2/λmax, and the flattest one pays for it: about "
+        "1/(ηλmin) steps for each factor of e that it comes nearer. On raw dates the two differ by a factor of 1.7e11, "
+        "and that, not the gradient's length, is the illness.",
     ),
 }
 
@@ -765,7 +802,9 @@ QUIZ = Quiz(
                     "that the gradients became small",
                     "They stay as long as they were: only the step that is made of them is shortened.",
                 ),
-                Option("that c was chosen well", "Every finite c keeps this run finite, good and bad ones alike."),
+                Option(
+                    "that c was chosen well", "Every c of the slider keeps this run finite, good and bad ones alike."
+                ),
             ),
         ),
         Question(

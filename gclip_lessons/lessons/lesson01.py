@@ -11,7 +11,7 @@ from gclip_lessons.exercises import Exercise, Misconception, Option, Prediction,
 from gclip_lessons.figures.floor import FloorFigure
 from gclip_lessons.figures.program import ProgramFigure
 from gclip_lessons.figures.twins import TwinsFigure
-from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of
+from gclip_lessons.lessons import Demo, Lesson, Preset, State, control, controls_of, moves
 from gclip_lessons.models import Quadratic
 from gclip_lessons.optimizers import SGD
 from gclip_lessons.training import sweep, train
@@ -133,9 +133,7 @@ TWINS = Demo(
             "Not clipped, this η diverges. What do A and B do instead?",
         ),
     },
-    drag=lambda state, panel, x, y: (
-        replace(state, x=clamp("x", TwinsState, x), y=clamp("y", TwinsState, y)) if panel == "plane" else state
-    ),
+    drag=moves("plane", "x", "y"),
 )
 
 # --- Why clipping cannot calm a minimum -------------------------------------------------------------------------------
@@ -304,12 +302,11 @@ def read_program(result: ProgramResult) -> str:
     flips = int(np.sum(before * after < 0))
     first, last = result.clipped_loss[[0, -1]]
     missing = ", as if η were missing" if eta == 1 else ""
-    ending = (
-        f"The last step flips the sign of {flips} of {len(after)} parameters" if flips else "No sign flips any more"
-    )
+    flipped = f"the sign of {flips} of {len(after)} parameters" if flips else "no sign"
     return (
-        f"η = {eta:g}{missing}: in {result.n_steps} steps the loss goes from {first:.3g} to {last:.3g}. {ending}, "
-        f"and moves none by more than {np.max(np.abs(after - before)):.2g} (ηc = {eta * result.state.max_value:.3g})."
+        f"η = {eta:g}{missing}: in {result.n_steps} steps the loss goes from {first:.3g} to {last:.3g}. The last step "
+        f"flips {flipped}, and moves no parameter by more than {np.max(np.abs(after - before)):.2g} "
+        f"(ηc = {eta * result.state.max_value:.3g})."
     )
 
 
@@ -392,8 +389,7 @@ PREDICTIONS = {
         },
         explain={
             "converges": "It would need shorter and shorter steps. But near the minimum gradients are below c, "
-            "clipping "
-            "leaves them alone, and this η throws y further out at every step.",
+            "clipping leaves them alone, and this η throws y further out at every step.",
             "stops": "Only a zero gradient can stop it. At the threshold the step still has length ηc.",
             "bounces": "Yes. Inside |y| < c/λ clipping sleeps and η drives y outwards, outside clipping holds it: it "
             "ends in a swing of width ηc, amplitude ηc/2.",
@@ -505,6 +501,44 @@ def takes_the_max(theta: np.ndarray, grad: np.ndarray, learning_rate: float, max
 
 def skips_long_gradients(theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float) -> np.ndarray:
     return theta - learning_rate * grad * (np.sqrt(np.sum(grad**2)) <= max_norm)
+
+
+def measures_the_1_norm(theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float) -> np.ndarray:
+    norm = np.sum(np.abs(grad))
+    return theta - learning_rate * (grad * max_norm / norm if norm > max_norm else grad)
+
+
+def measures_the_largest_entry(
+    theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float
+) -> np.ndarray:
+    norm = np.max(np.abs(grad))
+    return theta - learning_rate * (grad * max_norm / norm if norm > max_norm else grad)
+
+
+def takes_the_root_of_the_mean(
+    theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float
+) -> np.ndarray:
+    norm = np.sqrt(np.mean(grad**2))
+    return theta - learning_rate * (grad * max_norm / norm if norm > max_norm else grad)
+
+
+def turns_the_factor_over(theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float) -> np.ndarray:
+    norm = np.sqrt(np.sum(grad**2))
+    return theta - learning_rate * (grad * (norm / max_norm) if norm > max_norm else grad)
+
+
+def clips_smoothly(theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float) -> np.ndarray:
+    return theta - learning_rate * grad * max_norm / (max_norm + np.sqrt(np.sum(grad**2)))
+
+
+def compares_with_eta_c(theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float) -> np.ndarray:
+    return theta - learning_rate * _clip(grad, learning_rate * max_norm)
+
+
+def returns_the_clipped_gradient(
+    theta: np.ndarray, grad: np.ndarray, learning_rate: float, max_norm: float
+) -> np.ndarray:
+    return _clip(grad, max_norm)
 
 
 def central_difference(loss: Callable[[np.ndarray], float], theta: np.ndarray, h: float) -> np.ndarray:
@@ -667,9 +701,6 @@ EXERCISES = {
     "update": Exercise(
         key="01.1",
         title="One clipped step",
-        task="Write `update(theta, grad, learning_rate, max_norm)`: clip the gradient to norm c (`max_norm`) if it is "
-        "longer than that, then make one step of gradient descent with η (`learning_rate`). Return the new parameters "
-        "as a new array; the zero gradient must not divide by zero.",
         solution=update,
         stub=update_stub,
         probes=(
@@ -680,6 +711,7 @@ EXERCISES = {
             Probe((np.array([1.0]), np.array([0.5]), 3.0, 1.0), "η = 3, a step longer than c"),
             Probe((np.array([1.0, -2.0]), np.array([0.0, 0.0]), 0.1, 1.0), "zero gradient"),
             Probe((np.array([0.0, 0.0, 5.0]), np.array([-2.0, 1.0, 2.0]), 0.5, 0.75), "three parameters, c below 1"),
+            Probe((np.arange(5.0), np.array([2.0, -1.0, 2.0, 0.0, 4.0]), 0.2, 1.0), "five parameters"),
         ),
         misconceptions=(
             Misconception(
@@ -737,6 +769,36 @@ EXERCISES = {
                 "A long gradient makes no step at all here. Clipping shortens it: its direction is worth following.",
             ),
             Misconception(
+                measures_the_1_norm,
+                "You measure the sum of the entries' sizes, the 1-norm. It is longer than the root of the sum of "
+                "squares, and clips too early and too much.",
+            ),
+            Misconception(
+                measures_the_largest_entry,
+                "You measure the largest entry. A gradient with many middling entries is long as well: take the root "
+                "of the sum of their squares.",
+            ),
+            Misconception(
+                takes_the_root_of_the_mean,
+                "A *mean* of squares under the root: √(number of parameters) too small. The norm takes their sum.",
+            ),
+            Misconception(
+                turns_the_factor_over, "The fraction is turned over: n/c makes a long gradient longer still. It is c/n."
+            ),
+            Misconception(
+                clips_smoothly,
+                "That is smooth clipping, g·c/(c + n): it shortens every gradient, also one below c, which should stay "
+                "as it is.",
+            ),
+            Misconception(
+                compares_with_eta_c,
+                "You clip the gradient at ηc. It is the *step* that comes out ηc long: clip at c, then multiply by η.",
+            ),
+            Misconception(
+                returns_the_clipped_gradient,
+                "That is the clipped gradient. The task asks for the new parameters: theta minus η times it.",
+            ),
+            Misconception(
                 clips_the_parameters,
                 "You clip the new *parameters*. That is another thing (weight clipping): clip the gradient, before "
                 "the step.",
@@ -753,10 +815,6 @@ EXERCISES = {
     "central_difference": Exercise(
         key="01.2",
         title="Mend the gradient check",
-        task="`central_difference(loss, theta, h)` estimates the gradient of `loss` at `theta`, a row of numbers "
-        "(whole "
-        "or not): for each parameter i, (L(θ + h·eᵢ) − L(θ − h·eᵢ)) / 2h. The program below means well and has two "
-        "bugs. Mend it so that it returns the slopes and leaves `theta` as it was.",
         solution=central_difference,
         stub=central_difference_stub,
         probes=(
@@ -791,8 +849,7 @@ EXERCISES = {
             Misconception(
                 asks_np_gradient,
                 "`np.gradient` takes differences along the axes of an array. The value of a loss has no axis, so "
-                "nothing "
-                "comes out. It never sees your function: call `loss` at nudged parameters.",
+                "nothing comes out. It never sees your function: call `loss` at nudged parameters.",
             ),
             Misconception(
                 moves_all_coordinates,
@@ -810,8 +867,7 @@ EXERCISES = {
             Misconception(
                 leaves_coordinates_behind,
                 "A parameter that was nudged is not put back before the next one's turn. It does not show where the "
-                "loss is a "
-                "sum over parameters; with a product it does.",
+                "loss is a sum over parameters; with a product it does.",
             ),
             Misconception(
                 nudges_whole_numbers,
@@ -827,21 +883,19 @@ EXERCISES = {
             "* h)`",
         ),
         explanation="`theta + nudge` is a new array, float even where theta is whole, and nothing needs to be put "
-        "back. On "
-        "sums of squares the central difference is exact but for rounding; elsewhere its error is of order h².",
+        "back. On sums of squares the central difference is exact but for rounding; elsewhere its error is of "
+        "order h².",
     ),
     "bounce": Exercise(
         key="01.3",
         title="What is left in the end?",
-        task="Descent on λ·y²/2 with the gradient clipped at c, from a start where y is not zero. Write "
-        "`bounce(learning_rate, curvature, max_norm)`: the amplitude, half the width, of the swing that is left "
-        "after very "
-        "many steps, and 0 where the run converges. (η is never exactly 2/λ.) Reason with the second demo.",
         solution=bounce,
         stub=bounce_stub,
         probes=(
             Probe((0.021, 100.0, 1.0), "η above 2/λ"),
             Probe((0.019, 100.0, 1.0), "η below 2/λ"),
+            Probe((0.0199, 100.0, 1.0), "η = 1.99/λ, just below the limit"),
+            Probe((0.0201, 100.0, 1.0), "η = 2.01/λ, just above the limit"),
             Probe((0.005, 100.0, 1.0), "η far below 2/λ"),
             Probe((3.0, 1.0, 4.0), "η = 3, λ = 1"),
             Probe((0.5, 10.0, 0.2), "λ = 10, a small c"),
@@ -856,8 +910,7 @@ EXERCISES = {
             Misconception(
                 ends_where_clipping_begins,
                 "At |y| = c/λ the gradient just reaches the threshold. That is the edge of the zone where clipping "
-                "sleeps, and "
-                "not where the run ends: no step is zero there.",
+                "sleeps, and not where the run ends: no step is zero there.",
             ),
             Misconception(
                 always_bounces,
@@ -888,8 +941,7 @@ EXERCISES = {
             Misconception(
                 always_where_clipping_begins,
                 "c/λ is the edge of the zone where clipping sleeps. A run with η < 2/λ goes on to the minimum from "
-                "there, "
-                "any other swings about it.",
+                "there, any other swings about it.",
             ),
             Misconception(leaves_the_rate_out, "c is the length of the clipped *gradient*. The step is η times that."),
             Misconception(compares_the_other_way, "The cases are exchanged: small η converge, large ones bounce."),
@@ -905,9 +957,8 @@ EXERCISES = {
             "0 if η < 2/λ. Otherwise the swing is one clipped step wide, ηc, and the amplitude is half of that.",
         ),
         explanation="Stability at a minimum is plain descent's: η < 2/λ. Where that fails, the swing grows until "
-        "clipping "
-        "wakes, and then each step is ηc long, to and fro: amplitude ηc/2. A smaller c makes it narrower, and slower "
-        "to reach.",
+        "clipping wakes, and then each step is ηc long, to and fro: amplitude ηc/2 (unless a step happens to land on 0 "
+        "exactly). A smaller c makes it narrower, and slower to reach.",
     ),
 }
 
@@ -937,7 +988,7 @@ QUIZ = Quiz(
                 Option("a clipping threshold", "A threshold is compared with the gradient; it does not multiply it."),
                 Option(
                     "both: they are one thing",
-                    "A threshold of 1 and a rate of 1 are two statements; BVLC/caffe 4671 mixes them up.",
+                    "A threshold of 1 and a rate of 1 are two statements: the one compares, the other multiplies.",
                 ),
                 Option("a learning rate", "Yes: it scales every gradient, long or short, and clips none.", right=True),
                 Option("a weight decay", "That would multiply θ, not the gradient."),

@@ -10,14 +10,14 @@ from gclip_lessons.exercises import Exercise, Misconception, Option, Prediction,
 from gclip_lessons.figures.box import BoxFigure
 from gclip_lessons.figures.spike import SpikeFigure
 from gclip_lessons.figures.valley import ValleyFigure
-from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control
+from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, moves
 from gclip_lessons.models import Quadratic
 from gclip_lessons.optimizers import SGD
 from gclip_lessons.training import Trajectory, angle_between, train
 
 
 def largest_turn(n_params: int) -> float:
-    """The bound arccos(1/√d), never reached, on how far clipping by value turns a gradient; in degrees."""
+    """The bound arccos(1/√d) on how far clipping by value turns a gradient, in degrees; never reached for d ≥ 2."""
     return float(np.degrees(np.arccos(1 / np.sqrt(n_params))))
 
 
@@ -53,7 +53,15 @@ def clip_one(state: BoxState) -> BoxResult:
     clipped, norm = clip_by_value(grad, state.max_value), float(global_norm(grad))
     circle = norm * AROUND
     turns = angle_between(circle, clip_by_value(circle, state.max_value))
-    return BoxResult(state, grad, clipped, norm, float(angle_between(grad, clipped)), DIRECTIONS, turns)
+    return BoxResult(
+        state=state,
+        grad=grad,
+        clipped=clipped,
+        norm=norm,
+        turn=float(angle_between(grad, clipped)),
+        directions=DIRECTIONS,
+        turns=turns,
+    )
 
 
 def read_box(result: BoxResult) -> str:
@@ -92,9 +100,7 @@ BOX = Demo(
             "How far can two coordinates turn, and do they get there?",
         ),
     },
-    drag=lambda state, panel, x, y: (
-        replace(state, g1=clamp("g1", BoxState, x), g2=clamp("g2", BoxState, y)) if panel == "plane" else state
-    ),
+    drag=moves("plane", "g1", "g2"),
 )
 
 # --- One spike among many coordinates -----------------------------------------------------------------------
@@ -130,7 +136,14 @@ def clip_spike(state: SpikeState) -> SpikeResult:
     turns = angle_between(grads, clip_by_value(grads, state.max_value))
     row, d = state.n_params - 2, state.n_params
     grad = grads[row, :d]
-    return SpikeResult(state, grad, clip_by_value(grad, state.max_value), float(turns[row]), NUMBERS, turns)
+    return SpikeResult(
+        state=state,
+        grad=grad,
+        clipped=clip_by_value(grad, state.max_value),
+        turn=float(turns[row]),
+        numbers=NUMBERS,
+        turns=turns,
+    )
 
 
 def read_spike(result: SpikeResult) -> str:
@@ -141,11 +154,12 @@ def read_spike(result: SpikeResult) -> str:
             f"Neither the spike s = {_number(s)} nor any of the ones is beyond c = {_number(c)}: nothing is changed, "
             "and nothing turns."
         )
-    ones = "the ones stay" if c >= 1 else "the ones as well"
+    ones, bound = "the ones stay" if c >= 1 else "the ones as well", largest_turn(d)
+    digits = 2 if bound - result.turn > 0.01 else 5  # enough to show that the bound is not reached
     return (
         f"The spike s = {_number(s)} is clamped to c = {_number(c)}, {ones}. That turns the arrow "
-        f"by {result.turn:.2f}°; the bound for {d} coordinates, "
-        f"arccos(1/√{d}) = {largest_turn(d):.2f}°, is never reached."
+        f"by {result.turn:.{digits}f}°; the bound for {d} coordinates, "
+        f"arccos(1/√{d}) = {bound:.{digits}f}°, is never reached."
     )
 
 
@@ -170,7 +184,7 @@ SPIKE = Demo(
         "one among a hundred": Preset(SpikeState(n_params=100), "Do more coordinates make it better or worse?"),
         "a small spike": Preset(SpikeState(spike=3.0), "Does it take a huge spike to turn the arrow?"),
         "c a hundred times the ones": Preset(SpikeState(max_value=100.0), "What does a generous threshold buy?"),
-        "c too small": Preset(SpikeState(spike=3.0, max_value=0.1), "Once every coordinate is clamped, does c matter?"),
+        "c too small": Preset(SpikeState(spike=3.0, max_value=0.5), "Once every coordinate is clamped, does c matter?"),
     },
     drag=hold_spike,
 )
@@ -232,11 +246,11 @@ def descend_three(state: ValleyState) -> ValleyResult:
     turn = float(angle_between(grads[-1], clip_by_value(grads[-1], state.max_value)))
     corners = int((np.abs(grads[:-1]) > state.max_value).all(-1).sum())
     return ValleyResult(
-        state,
-        {name: run.params for name, run in runs.items()},
-        {name: run.loss for name, run in runs.items()},
-        turn,
-        corners,
+        state=state,
+        paths={name: run.params for name, run in runs.items()},
+        losses={name: run.loss for name, run in runs.items()},
+        turn=turn,
+        corners=corners,
     )
 
 
@@ -417,7 +431,7 @@ def wraps_around(grad: np.ndarray, max_value: float) -> np.ndarray:
 
 
 def largest_turn_stub(n_params: int) -> float:
-    # The bound in degrees for a gradient with n_params coordinates, whatever the gradient and the threshold.
+    # How many degrees does clipping by value turn a gradient with n_params coordinates at most?
     ...
 
 
@@ -438,7 +452,7 @@ def takes_the_other_angle(n_params: int) -> float:
 
 
 def counts_the_spike_twice(n_params: int) -> float:
-    return float(np.degrees(np.arctan(np.sqrt(n_params))))
+    return float(np.degrees(np.arccos(1 / np.sqrt(n_params + 1))))
 
 
 def leaves_out_the_spike(n_params: int) -> float:
@@ -521,9 +535,6 @@ EXERCISES = {
     "clip_to_box": Exercise(
         key="02.1",
         title="Clip to a box",
-        task="Write `clip_to_box(grad, max_value)`: a new array in which every coordinate below "
-        "`-max_value` has become `-max_value`, every coordinate above `max_value` has become "
-        "`max_value`, infinite ones too, and the others are what they were.",
         solution=clip_to_box,
         stub=clip_to_box_stub,
         probes=(
@@ -535,6 +546,7 @@ EXERCISES = {
             Probe((np.array([2.0, -2.0]), 2.0), "on the edge of the box"),
             Probe((np.array([0.0, 0.0]), 1.0), "zero gradient"),
             Probe((np.array([1e4, 1.0, -1.0, 1.0]), 1.0), "a spike"),
+            Probe((np.array([1.0, -2.5, 0.0, 4.0, -9.0]), 2.0), "five coordinates"),
             Probe((np.array([np.inf, 0.5, -np.inf]), 2.0), "infinite coordinates"),
         ),
         misconceptions=(
@@ -615,9 +627,6 @@ EXERCISES = {
     "largest_turn": Exercise(
         key="02.2",
         title="How far can it turn?",
-        task="Write `largest_turn(n_params)`: the angle in degrees that clipping by value may come as close "
-        "to as you like, and never reach, for gradients with `n_params` coordinates. For one "
-        "coordinate it is 0. Reason with one huge spike among ones, and c = 1.",
         solution=largest_turn,
         stub=largest_turn_stub,
         probes=(
@@ -646,26 +655,28 @@ EXERCISES = {
             ),
             Misconception(
                 takes_the_other_angle,
-                "You took the sine, which is the angle left to 90°. Asked is the angle *between* axis and "
-                "diagonal: the cosine.",
+                "That is what is left to 90°: the angle whose *sine* is 1/√d. Between axis and diagonal lies the one "
+                "with that cosine.",
             ),
             Misconception(
                 counts_the_spike_twice,
-                "Nearly: the tangent is what stands across the axis over what lies along it, and across "
-                "stand only the d − 1 ones: √(d−1), not √d. One coordinate alone cannot turn.",
+                "One coordinate too many: that is the bound for d + 1. The diagonal has d entries, the clipped spike "
+                "among them, so its length is √d. One coordinate alone cannot turn.",
             ),
             Misconception(
                 leaves_out_the_spike,
-                "One coordinate too few: the clipped spike is an entry of the diagonal too, so its length is √d.",
+                "One coordinate too few: that is the bound for d − 1. The clipped spike is an entry of the diagonal "
+                "as well, so its length is √d.",
             ),
             Misconception(
                 forgets_the_root_of_the_tangent,
-                "The d − 1 ones stand at right angles to each other: together they are √(d−1) long, not d − 1.",
+                "Its tangent is d − 1, as if the ones lay along one line. They stand at right angles to each other: "
+                "together they are √(d−1) long.",
             ),
             Misconception(
                 interpolates,
-                "It begins and ends at the right values, but in between it is a guess. Write down the two "
-                "arrows and the cosine of their angle.",
+                "Right for one and two coordinates and close to it for very many, but in between it is a guess. "
+                "Write down the two arrows and the cosine of their angle.",
             ),
             Misconception(answers_in_radians, "Right, in radians. The question asks for degrees: `np.degrees`."),
         ),
@@ -674,18 +685,14 @@ EXERCISES = {
             "cos = a·b/(‖a‖‖b‖) with a = (1, 0, …, 0) and b = (1, 1, …, 1).",
             "a·b = 1, ‖a‖ = 1 and ‖b‖ = √d: `np.degrees(np.arccos(1 / np.sqrt(n_params)))`.",
         ),
-        explanation="The spike would have to be infinite to lie on its axis, so the bound is approached "
-        "and never reached. It grows with d: clipping by value is the more careless of "
-        "direction the larger the model.",
+        explanation="One coordinate cannot turn: there the bound, 0, is what happens. From two on the spike would have "
+        "to be infinite to lie on its axis, so the bound is approached and never reached. It grows with d: the "
+        "larger the model, the further a spike can turn it.",
         atol=1e-3,
     ),
     "shrink_into_box": Exercise(
         key="02.3",
         title="Mend: into the box without a turn",
-        task="Somebody wants both: every coordinate within ±`max_value`, *and* the direction kept. Their "
-        "code, `grad * max_value / np.max(grad)`, passed one test on (5, 1). Mend it: "
-        "`shrink_into_box(grad, max_value)` returns the longest arrow in the box that points exactly "
-        "along `grad`, and never lengthens one.",
         solution=shrink_into_box,
         stub=shrink_into_box_stub,
         probes=(

@@ -1,17 +1,24 @@
 """Lesson 03, clipping by norm: a ball, one direction, and whose norm it is."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
-from gclip_lessons.clipping import ClipByGlobalNorm, ClipByNorm, clip_by_global_norm, clip_by_norm, global_norm
+from gclip_lessons.clipping import (
+    ClipByGlobalNorm,
+    ClipByNorm,
+    clip_by_global_norm,
+    clip_by_norm,
+    clip_smoothly,
+    global_norm,
+)
 from gclip_lessons.data import google_prices, standardize
 from gclip_lessons.exercises import Exercise, Misconception, Option, Prediction, Probe, Question, Quiz
 from gclip_lessons.figures.ball import BallFigure
 from gclip_lessons.figures.tensors import TensorsFigure
 from gclip_lessons.figures.two_layer import TwoLayerFigure
-from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of
+from gclip_lessons.lessons import Demo, Lesson, Preset, State, control, controls_of, moves
 from gclip_lessons.models import TwoLayer
 from gclip_lessons.optimizers import SGD
 from gclip_lessons.training import Trajectory, angle_between, train
@@ -41,20 +48,17 @@ class BallResult:
 
 def clip_one(state: BallState) -> BallResult:
     ord = np.inf if state.p == "∞" else float(state.p)
-    grad = np.array([state.g1, state.g2])
-    norm = global_norm(grad, ord=ord)
-    if state.smooth:
-        clipped = grad * state.max_norm / (state.max_norm + norm)
-    else:
-        clipped = clip_by_global_norm(grad, state.max_norm, ord=ord)
+    grad = np.array([state.g1, state.g2], float)
+    clip = clip_smoothly if state.smooth else clip_by_global_norm
+    clipped = clip(grad, state.max_norm, ord=ord)
     return BallResult(
-        state,
-        grad,
-        clipped,
-        float(norm),
-        float(global_norm(clipped, ord=ord)),
-        ord,
-        float(angle_between(grad, clipped)),
+        state=state,
+        grad=grad,
+        clipped=clipped,
+        norm=float(global_norm(grad, ord=ord)),
+        clipped_norm=float(global_norm(clipped, ord=ord)),
+        ord=ord,
+        turn=float(angle_between(grad, clipped)),
     )
 
 
@@ -67,7 +71,7 @@ def read_ball(result: BallResult) -> str:
         k = result.clipped_norm / result.norm
         return (
             f"{norm} becomes {result.clipped_norm:.3g}: smooth clipping multiplies by c/(c+n) = {k:.3g}, shrinks every "
-            f"gradient a little and never reaches c = {result.state.max_norm:g}. The arrow turns by {result.turn:.0f}°."
+            f"gradient and never reaches c = {result.state.max_norm:g}. The arrow turns by {result.turn:.0f}°."
         )
     if result.norm <= result.state.max_norm:
         return f"{norm} lies inside the ball of radius c = {result.state.max_norm:g}: nothing is changed."
@@ -91,9 +95,7 @@ BALL = Demo(
         ),
         "smooth": Preset(BallState(g1=1.0, g2=1.0, smooth=True), "Does smooth clipping leave a short gradient alone?"),
     },
-    drag=lambda state, panel, x, y: (
-        replace(state, g1=clamp("g1", BallState, x), g2=clamp("g2", BallState, y)) if panel == "plane" else state
-    ),
+    drag=moves("plane", "g1", "g2"),
 )
 
 # --- Two layers: clipped together, or each on its own -------------------------------------------------------------
@@ -128,13 +130,13 @@ def clip_two(state: TensorsState) -> TensorsResult:
     thresholds = np.array(controls_of(TensorsState)["max_norm"].values)
     swept = clip_by_norm(norms[None, :], thresholds, blocks=EACH_LAYER)
     return TensorsResult(
-        state,
-        norms,
-        together,
-        each,
-        float(angle_between(norms, each)),
-        thresholds,
-        angle_between(norms[None, :], swept),
+        state=state,
+        norms=norms,
+        together=together,
+        each=each,
+        turn=float(angle_between(norms, each)),
+        thresholds=thresholds,
+        turns=angle_between(norms[None, :], swept),
     )
 
 
@@ -165,11 +167,7 @@ TENSORS = Demo(
             TensorsState(norm1=8.0, norm2=8.0), "When does clipping each tensor not turn the update?"
         ),
     },
-    drag=lambda state, panel, x, y: (
-        replace(state, norm1=clamp("norm1", TensorsState, x), norm2=clamp("norm2", TensorsState, y))
-        if panel == "plane"
-        else state
-    ),
+    drag=moves("plane", "norm1", "norm2"),
 )
 
 # --- A network with two layers, trained ---------------------------------------------------------------------------
@@ -230,18 +228,29 @@ def train_three(state: TrainingState) -> TrainingResult:
     with np.errstate(all="ignore"):
         curves = tuple(model.predict(run.params[state.step]) for run in runs)
     turns = tuple(float(run.angle[: state.step].max(initial=0.0)) for run in clipped)
-    return TrainingResult(state, model.x[:, 0], model.y, curves, tuple(run.loss for run in runs), turns)
+    return TrainingResult(
+        state=state,
+        x=model.x[:, 0],
+        y=model.y,
+        curves=curves,
+        losses=tuple(run.loss for run in runs),
+        turns=turns,
+    )
 
 
 def read_training(result: TrainingResult) -> str:
     """The live sentence of the third demo."""
-    raw, together, each = (losses[result.state.step] for losses in result.losses)
-    said = f"{raw:.3g}" if raw < 1e4 else "beyond 10,000 and growing"
+    raw, together, each = (_said(losses, result.state.step) for losses in result.losses)
     return (
-        f"After {result.state.step} steps at η = {result.state.learning_rate}: loss {said} without clipping, "
-        f"{together:.3g} with global and {each:.3g} with per-tensor clipping at c = {result.state.max_norm:g}. So far "
+        f"After {result.state.step} steps at η = {result.state.learning_rate}: loss {raw} without clipping, "
+        f"{together} with global and {each} with per-tensor clipping at c = {result.state.max_norm:g}. So far "
         f"per-tensor clipping turned a gradient by up to {result.turns[1]:.0f}°, global by {result.turns[0]:.0f}°."
     )
+
+
+def _said(losses: np.ndarray, step: int) -> str:
+    """The loss in digits only where a run has learnt: above its start it jumps about, and digits would say nothing."""
+    return f"{losses[step]:.3g}" if losses[step] <= losses[0] else "above its start"
 
 
 TRAINING = Demo(
@@ -261,9 +270,9 @@ TRAINING = Demo(
 
 
 def norm_of_clipped_shards() -> float:
-    """The total norm after (3, 4) and (12) are each clipped to norm 1."""
-    shards = np.array([3.0, 4.0, 12.0])
-    return float(global_norm(clip_by_norm(shards, 1.0, blocks=(slice(0, 2), slice(2, 3)))))
+    """The total norm after (3, 4), (12) and (84) are each clipped to norm 1."""
+    shards = np.array([3.0, 4.0, 12.0, 84.0])
+    return float(global_norm(clip_by_norm(shards, 1.0, blocks=(slice(0, 2), slice(2, 3), slice(3, 4)))))
 
 
 def which_rules_turn() -> str:
@@ -301,14 +310,14 @@ PREDICTIONS = {
     ),
     "shards": Prediction(
         key="03.b",
-        question="A gradient is spread over two machines: (3, 4) on one, (12) on the other. Each machine clips its own "
+        question="A gradient is spread over three machines, as (3, 4), (12) and (84). Each machine clips its own "
         "part to norm c = 1. What is the norm of the whole afterwards?",
         truth=norm_of_clipped_shards,
         explain={
             "low": "Each part has norm 1 and they stand at right angles in the whole vector, so the norms add as "
-            "squares: √(1² + 1²).",
-            "close": "Yes: parts add as squares, √(1² + 1²) = √2. With K shards the whole can be √K times too long.",
-            "high": "Norms of parts add as squares, not as lengths: √(1² + 1²), not 1 + 1.",
+            "squares: √(1² + 1² + 1²).",
+            "close": "Yes: parts add as squares, √(1² + 1² + 1²) = √3. Over K shards the whole can be √K·c long.",
+            "high": "Norms of parts add as squares, not as lengths: √(1² + 1² + 1²), not 1 + 1 + 1.",
         },
         tolerance=0.02,
     ),
@@ -363,6 +372,40 @@ def adds_lengths(grad: np.ndarray, max_norm: float) -> np.ndarray:
     return grad.copy() if norm <= max_norm else grad * (max_norm / norm)
 
 
+def lengthens_and_never_shortens(grad: np.ndarray, max_norm: float) -> np.ndarray:
+    norm = np.sqrt(np.sum(grad**2))
+    return grad * max(1.0, max_norm / norm) if norm else grad.copy()
+
+
+def turns_the_fraction_over(grad: np.ndarray, max_norm: float) -> np.ndarray:
+    norm = np.sqrt(np.sum(grad**2))
+    return grad.copy() if norm <= max_norm else grad * (norm / max_norm)
+
+
+def shortens_what_fits(grad: np.ndarray, max_norm: float) -> np.ndarray:
+    return grad * min(1.0, np.sqrt(np.sum(grad**2)) / max_norm)
+
+
+def averages_the_entries(grad: np.ndarray, max_norm: float) -> np.ndarray:
+    norm = np.sqrt(np.mean(grad**2))
+    return grad.copy() if norm <= max_norm else grad * (max_norm / norm)
+
+
+def squares_the_factor(grad: np.ndarray, max_norm: float) -> np.ndarray:
+    squares = np.sum(grad**2)
+    return grad.copy() if squares <= max_norm**2 else grad * (max_norm**2 / squares)
+
+
+def compares_the_largest_entry(grad: np.ndarray, max_norm: float) -> np.ndarray:
+    norm = np.sqrt(np.sum(grad**2))
+    return grad.copy() if np.max(np.abs(grad)) <= max_norm else grad * (max_norm / norm)
+
+
+def compares_with_the_square(grad: np.ndarray, max_norm: float) -> np.ndarray:
+    norm = np.sqrt(np.sum(grad**2))
+    return grad.copy() if norm <= max_norm**2 else grad * (max_norm / norm)
+
+
 def total_norm(shard_norms: np.ndarray) -> float:
     return float(np.sqrt(np.sum(shard_norms**2)))
 
@@ -389,6 +432,22 @@ def forgets_the_final_root(shard_norms: np.ndarray) -> float:
 
 def averages_the_squares(shard_norms: np.ndarray) -> float:
     return float(np.sqrt(np.mean(shard_norms**2)))
+
+
+def forgets_the_squares(shard_norms: np.ndarray) -> float:
+    return float(np.sqrt(np.sum(shard_norms)))
+
+
+def takes_shards_for_equal(shard_norms: np.ndarray) -> float:
+    return float(np.mean(shard_norms) * np.sqrt(shard_norms.size))
+
+
+def takes_all_for_the_largest(shard_norms: np.ndarray) -> float:
+    return float(np.max(shard_norms) * np.sqrt(shard_norms.size))
+
+
+def takes_the_middle_shard(shard_norms: np.ndarray) -> float:
+    return float(np.median(shard_norms))
 
 
 def turn_per_tensor(norm1: float, norm2: float, max_norm: float) -> float:
@@ -427,12 +486,30 @@ def keeps_the_sign(norm1: float, norm2: float, max_norm: float) -> float:
     return float(np.degrees(np.arctan2(min(norm2, max_norm), min(norm1, max_norm)) - before))
 
 
+def subtracts_the_other_way(norm1: float, norm2: float, max_norm: float) -> float:
+    return -keeps_the_sign(norm1, norm2, max_norm)
+
+
+def forgets_to_clip(norm1: float, norm2: float, max_norm: float) -> float:
+    return float(np.degrees(np.arctan2(norm2, norm1)))
+
+
+def clips_only_layer_1(norm1: float, norm2: float, max_norm: float) -> float:
+    return float(np.degrees(abs(np.arctan2(norm2, min(norm1, max_norm)) - np.arctan2(norm2, norm1))))
+
+
+def clips_only_layer_2(norm1: float, norm2: float, max_norm: float) -> float:
+    return float(np.degrees(abs(np.arctan2(min(norm2, max_norm), norm1) - np.arctan2(norm2, norm1))))
+
+
+def doubles_the_turn(norm1: float, norm2: float, max_norm: float) -> float:
+    return 2 * turn_per_tensor(norm1, norm2, max_norm)
+
+
 EXERCISES = {
     "clip_to_norm": Exercise(
         key="03.1",
         title="Clip to a ball",
-        task="Write `clip_to_norm(grad, max_norm)` for one vector: a gradient inside the ball stays as it is, a longer "
-        "one is scaled to norm `max_norm`. Use numpy only, return a new array, and think of the zero gradient.",
         solution=clip_to_norm,
         stub=clip_to_norm_stub,
         probes=(
@@ -477,6 +554,35 @@ EXERCISES = {
                 adds_lengths,
                 "You measured the 1-norm, the sum of absolute values. The 2-norm adds squares and takes the root.",
             ),
+            Misconception(
+                lengthens_and_never_shortens,
+                "A factor of max(1, c/n) is never below 1: short gradients grow and long ones stay. It is the `min`.",
+            ),
+            Misconception(
+                turns_the_fraction_over,
+                "n/c is above 1 where n is above c, so a long gradient comes out longer still: the factor is c/n.",
+            ),
+            Misconception(
+                shortens_what_fits,
+                "min(1, n/c) is below 1 where n is below c: what fits is shortened, and what is too long stays.",
+            ),
+            Misconception(
+                averages_the_entries,
+                "That is the root of the *mean* of squares. A length adds the squares; the mean makes it √d too small.",
+            ),
+            Misconception(
+                squares_the_factor,
+                "It clips in the right cases, but by (c/n)², so a long gradient comes out shorter than c. Squares "
+                "may be compared, but the factor is c/n.",
+            ),
+            Misconception(
+                compares_with_the_square,
+                "It asks whether n is above c². Compare n with c, or the sum of squares, which is n², with c².",
+            ),
+            Misconception(
+                compares_the_largest_entry,
+                "The factor is right, but the largest entry decides whether to clip: (0.6, 0.6) is longer than 0.7.",
+            ),
         ),
         hints=(
             "Two cases: is the norm above `max_norm` or not? What number do you multiply by in each?",
@@ -489,9 +595,6 @@ EXERCISES = {
     "total_norm": Exercise(
         key="03.2",
         title="Mend the norm over shards",
-        task="A model is spread over machines. Each reports the norm of its own part of the gradient, and a trainer "
-        "*averages* these numbers to decide on clipping. Mend it: `total_norm(shard_norms)` takes an array of the "
-        "parts' norms and returns the norm of the whole gradient.",
         solution=total_norm,
         stub=total_norm_stub,
         probes=(
@@ -500,31 +603,44 @@ EXERCISES = {
             Probe((np.array([1.0, 1.0, 1.0, 1.0]),), "four equal shards"),
             Probe((np.array([0.0, 3.0]),), "an idle shard"),
             Probe((np.array([2.0, 0.5, 4.0]),), "three shards"),
+            Probe((np.array([1.0, 2.0, 0.5, 3.0, 6.0]),), "five shards"),
         ),
         misconceptions=(
             Misconception(adds_the_norms, "Lengths add only along one line. The parts stand at right angles."),
             Misconception(takes_the_largest_shard, "That is the largest part; the others lengthen the whole too."),
             Misconception(
                 looks_at_one_shard,
-                "That is the norm of the local shard, the bug of pytorch issue 72548: every machine clips by "
-                "another number.",
+                "That is the norm of the local shard, the trap that pytorch issue 72548 warns of: every machine clips "
+                "by another number.",
             ),
             Misconception(forgets_the_final_root, "The squares add, and then the root is still to be taken."),
             Misconception(averages_the_squares, "The squares *add* over shards; averaging them loses a factor √K."),
+            Misconception(
+                forgets_the_squares, "A root alone is not enough: it is the *squares* of the norms that add."
+            ),
+            Misconception(
+                takes_shards_for_equal,
+                "The mean times √K is right only while all K parts are equally long. In general the squares add.",
+            ),
+            Misconception(
+                takes_all_for_the_largest,
+                "The largest times √K is the most that it could be, if all K parts were as long. Add the squares.",
+            ),
+            Misconception(
+                takes_the_middle_shard,
+                "The median tells of one typical part. Every part lengthens the whole: their squares add.",
+            ),
         ),
         hints=(
             "Write the norm of (3, 4, 12) as one square root. Which part of the sum does each machine know?",
             "Each machine knows the sum of squares of its part: its norm, squared.",
             "Square the norms, add them up, take the root.",
         ),
-        explanation="Squares add over shards, so one all-reduce of one number gives every machine the same total norm.",
+        explanation="Squares add over shards, so one number from each machine is enough to know the total norm.",
     ),
     "turn_per_tensor": Exercise(
         key="03.3",
         title="How far does it turn?",
-        task="Two layers have gradients of norm n₁ and n₂. Write `turn_per_tensor(norm1, norm2, max_norm)`: by how "
-        "many degrees does clipping *each layer by itself* turn the joint gradient? "
-        "Reason in the plane of the first demo.",
         solution=turn_per_tensor,
         stub=turn_per_tensor_stub,
         probes=(
@@ -534,6 +650,8 @@ EXERCISES = {
             Probe((0.3, 0.4, 1.0), "neither clipped"),
             Probe((5.0, 5.0, 1.0), "equal layers"),
             Probe((1.0, 4.0, 2.0), "c = 2"),
+            Probe((3.0, 0.5, 2.0), "only layer 1 clipped, c = 2"),
+            Probe((0.0, 5.0, 1.0), "layer 1 has no gradient"),
         ),
         misconceptions=(
             Misconception(
@@ -553,6 +671,20 @@ EXERCISES = {
             Misconception(
                 keeps_the_sign, "Right in size, but a turn is asked for, not to which side: take the absolute value."
             ),
+            Misconception(
+                subtracts_the_other_way,
+                "Right in size. Before minus after says to which side it turns; asked is how far: the absolute value.",
+            ),
+            Misconception(
+                forgets_to_clip, "That is the direction *before* clipping. The turn is what clipping makes of it."
+            ),
+            Misconception(
+                clips_only_layer_1, "Only layer 1 is clipped here. Layer 2 is compared with `max_norm` as well."
+            ),
+            Misconception(
+                clips_only_layer_2, "Only layer 2 is clipped here. Layer 1 is compared with `max_norm` as well."
+            ),
+            Misconception(doubles_the_turn, "Twice the turn: from the old direction to the new one, counted once."),
         ),
         hints=(
             "Draw the point (n₁, n₂) and where it goes. Per-tensor clipping is a clamp in this plane.",
@@ -561,6 +693,7 @@ EXERCISES = {
         ),
         explanation="Per-tensor norm clipping is clipping by value in the space of layer norms, and turns for the same "
         "reason: with K tensors by up to arccos(1/√K).",
+        atol=1e-3,
     ),
 }
 

@@ -1,11 +1,11 @@
 """Toy losses, one family a file. All compute in float64, for any number of runs at once."""
 
-from .cosh import Cosh
-from .gradient_check import check_gradient
-from .line import LineFit
-from .model import Model
-from .quadratic import Quadratic
-from .two_layer import TwoLayer
+from gclip_lessons.models.cosh import Cosh
+from gclip_lessons.models.gradient_check import check_gradient
+from gclip_lessons.models.line import LineFit
+from gclip_lessons.models.model import Model
+from gclip_lessons.models.quadratic import Quadratic
+from gclip_lessons.models.two_layer import TwoLayer
 
 __all__ = ["MODELS", "Cosh", "LineFit", "Model", "Quadratic", "TwoLayer", "check_gradient"]
 

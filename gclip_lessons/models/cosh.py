@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .checks import whole_number
+from gclip_lessons.models.checks import whole_number
 
 
 class Cosh:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .model import Model
+from gclip_lessons.models.model import Model
 
 
 def check_gradient(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .checks import finite_array
+from gclip_lessons.models.checks import finite_array
 
 
 class LineFit:

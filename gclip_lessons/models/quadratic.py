@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .checks import finite_array
+from gclip_lessons.models.checks import finite_array, real_number
 
 
 class Quadratic:
@@ -41,10 +41,9 @@ class Quadratic:
 
         `angle` is that of the floor to the first axis, in radians.
         """
-        if not 1 <= condition < np.inf:
-            raise ValueError(f"condition must be >= 1 and finite; got {condition!r}")
-        if not np.isfinite(angle):
-            raise ValueError(f"angle must be finite; got {angle!r}")
+        condition, angle = real_number("condition", condition), real_number("angle", angle)
+        if condition < 1:
+            raise ValueError(f"condition must be >= 1; got {condition}")
         along = np.array([np.cos(angle), np.sin(angle)])
         across = np.array([-np.sin(angle), np.cos(angle)])
         return cls(np.outer(along, along) + condition * np.outer(across, across))

@@ -1,21 +1,18 @@
 """A small neural network with its backpropagation by hand."""
 
 from itertools import pairwise
-from typing import ClassVar
 
 import numpy as np
 
-from .checks import finite_array, whole_number
+from gclip_lessons.models.checks import finite_array, whole_number
 
 
 class TwoLayer:
     """A tanh network n_in → hidden → 1: out = W₂·tanh(W₁x + b₁) + b₂, L = ½·mean((out − y)²).
 
     `x` is (examples, n_in), `y` (examples,), both finite. All parameters stand in one flat vector; `blocks`
-    cuts it into W₁ (hidden × n_in, row by row), b₁ (hidden), W₂ (hidden), b₂ (1), named in `block_names`.
+    cuts it into W₁ (hidden × n_in, row by row), b₁ (hidden), W₂ (hidden), b₂ (1).
     """
-
-    block_names: ClassVar[tuple[str, ...]] = ("W1", "b1", "W2", "b2")
 
     def __init__(self, x: np.ndarray, y: np.ndarray, hidden: int) -> None:
         x, y = finite_array("x", x), finite_array("y", y)
