@@ -49,7 +49,7 @@ AROUND = np.stack([np.cos(np.radians(DIRECTIONS)), np.sin(np.radians(DIRECTIONS)
 
 
 def clip_one(state: BoxState) -> BoxResult:
-    grad = np.array([state.g1, state.g2])
+    grad = np.array([state.g1, state.g2], float)
     clipped, norm = clip_by_value(grad, state.max_value), float(global_norm(grad))
     circle = norm * AROUND
     turns = angle_between(circle, clip_by_value(circle, state.max_value))

@@ -124,7 +124,7 @@ EACH_LAYER = (slice(0, 1), slice(1, 2))
 
 def clip_two(state: TensorsState) -> TensorsResult:
     """Clip a gradient that has one number a layer: its norm. Nothing that clipping by norm does needs to know more."""
-    norms = np.array([state.norm1, state.norm2])
+    norms = np.array([state.norm1, state.norm2], float)
     together = clip_by_global_norm(norms, state.max_norm)
     each = clip_by_norm(norms, state.max_norm, blocks=EACH_LAYER)
     thresholds = np.array(controls_of(TensorsState)["max_norm"].values)
