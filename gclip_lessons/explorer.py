@@ -74,6 +74,7 @@ class Explorer(widgets.VBox):
         self.picture.observe(self._dragged, "gesture")
         self.picture.observe(lambda _: self.set(), "density")
         self.look = _button("Look", "Open the picture without a prediction")
+        self.look.layout.align_self = "flex-start"
         self.look.on_click(lambda _: self._open())
         super().__init__([widgets.Label("Predict first, in the cell above."), self.look])
         self._inside = [_line(self.buttons.values()), _line(rows), self.picture]
