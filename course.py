@@ -425,6 +425,10 @@ def lab(arguments: list[str]) -> int:
     return hand_over(lab_command(python, opened, options.port, show))
 
 
+# ipywidgets sends each move of a slider back to where it came from, before the picture; nobody else looks on.
+LAB_SETTINGS = {"JUPYTER_WIDGETS_ECHO": "0"}
+
+
 def lab_command(python: Path, opened: Path, port: int | None, show: bool) -> list[str]:
     """The JupyterLab that opens a notebook, on this machine's own address, its token left on."""
     command = [
@@ -469,8 +473,8 @@ def hand_over(command: list[str]) -> int:
     """Become `command`, so that signals and Ctrl-C reach it alone; on Windows, wait for it."""
     sys.stdout.flush()
     if os.name != "nt":
-        os.execve(command[0], command, environment())
-    with subprocess.Popen(command, env=environment()) as process:
+        os.execve(command[0], command, environment(**LAB_SETTINGS))
+    with subprocess.Popen(command, env=environment(**LAB_SETTINGS)) as process:
         while True:
             try:
                 return process.wait()

@@ -429,19 +429,6 @@ def test_runs_of_the_other_lessons_that_leave_the_chart_are_named_too():
     assert training.figure(training.compute(training.state())).data("lost") == "off the chart: raw"
 
 
-@pytest.mark.parametrize("c", [0.1, 0.5, 0.69, 0.75, 0.9, 2.0, 10.0])
-def test_the_name_of_the_smooth_curve_stands_clear_of_the_curve_and_the_axis(c: float):
-    demo = all_lessons()["03"].demos["ball"]
-    drawing = demo.figure(demo.compute(demo.state(max_norm=c)))
-    drawing.png()
-    axes = drawing.axes["curve"]
-    box = drawing._smooth_name.get_window_extent()
-    curve = axes.transData.transform(drawing._smooth.get_xydata())
-    across = (box.x0 <= curve[:, 0]) & (curve[:, 0] <= box.x1)
-    assert not ((box.y0 + 3 < curve[across, 1]) & (curve[across, 1] < box.y1 - 3)).any()
-    assert box.y0 >= axes.bbox.y0 - 3
-
-
 @pytest.mark.parametrize(
     ("name", "most"),
     [

@@ -40,7 +40,10 @@ def jupyter_lab(notebooks: Path, scratch: Path) -> Iterator[str]:
     command += ["--IdentityProvider.token=test"]
     with log.open("w") as sink:
         server = subprocess.Popen(
-            command, env=course.isolated(str(scratch)) | {"PYTHONPATH": str(ROOT)}, stdout=sink, stderr=sink
+            command,
+            env=course.isolated(str(scratch)) | course.LAB_SETTINGS | {"PYTHONPATH": str(ROOT)},
+            stdout=sink,
+            stderr=sink,
         )
     try:
         deadline = time.monotonic() + 60
