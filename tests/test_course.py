@@ -495,3 +495,14 @@ def test_the_file_runs_by_itself(tmp_path: Path):
     )
     assert done.returncode == 0
     assert "python3 course.py COMMAND" in done.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="execve is how every other system hands over")
+def test_lab_starts_without_the_echo_of_sliders(monkeypatch: pytest.MonkeyPatch):
+    def become(path: str, command: list[str], env: dict[str, str]) -> None:
+        assert (path, env["JUPYTER_WIDGETS_ECHO"]) == ("/bin/jupyter", "0")
+        raise SystemExit(0)  # like execve, it does not come back
+
+    monkeypatch.setattr(os, "execve", become)
+    with pytest.raises(SystemExit):
+        course.hand_over(["/bin/jupyter", "lab"])
