@@ -135,7 +135,10 @@ def test_every_cell_ran_without_an_error(opened: Opened):
     def saved() -> list[Any] | None:
         opened.page.keyboard.press("Control+s")
         time.sleep(0.2)
-        cells = json.loads(opened.path.read_text(encoding="utf-8"))["cells"]
+        try:
+            cells = json.loads(opened.path.read_text(encoding="utf-8"))["cells"]
+        except json.JSONDecodeError:  # JupyterLab is in the middle of writing it
+            return None
         code = [cell for cell in cells if cell["cell_type"] == "code" and "".join(cell["source"]).strip()]
         return code if any(widget_view(cell) for cell in code) else None
 
