@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gclip_lessons.models.checks import finite_array
+from gclip_lessons.models.checks import finite_array, real_number
 
 
 def google_prices() -> tuple[np.ndarray, np.ndarray]:
@@ -17,6 +17,37 @@ def google_prices() -> tuple[np.ndarray, np.ndarray]:
     with get_sample_data("goog.npz") as file:
         rows = file["price_data"]
     return rows["date"].astype("datetime64[D]").astype(np.float64), rows["adj_close"].astype(np.float64)
+
+
+def google_returns() -> tuple[np.ndarray, np.ndarray]:
+    """Daily log-returns of `google_prices` in percent: (days, returns), both float64 (1046,), dated by the later day.
+
+    Log-returns add up: their sum is 100·log(last price/first price).
+    """
+    days, price = google_prices()
+    return days[1:], 100 * np.diff(np.log(price))
+
+
+def alpha_stable(alpha: float, size: int | tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Draws of symmetric α-stable noise of scale 1, as float64 of shape `size`: E exp(itX) = exp(−|t|^α).
+
+    α in [0.1, 2] is the tail index: below 2, P(|X| > x) falls like x^(−α) and the variance is infinite; α = 1 is
+    Cauchy's law. α = 2 is the normal law of variance 2, not 1. A sum of n draws has the law of n^(1/α) times one.
+    Raises ValueError for another α (below 0.1 draws overflow), TypeError for an `rng` that is not a Generator.
+    Source: Chambers, Mallows, Stuck, J. American Statistical Association, 1976.
+    """
+    alpha = real_number("alpha", alpha)
+    if not 0.1 <= alpha <= 2:
+        raise ValueError(f"alpha must lie in [0.1, 2]; got {alpha}")
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"rng must be a numpy Generator, as of np.random.default_rng(seed); got {rng!r}")
+    angle = rng.uniform(-np.pi / 2, np.pi / 2, size)
+    waiting = rng.exponential(size=size)
+    return (
+        np.sin(alpha * angle)
+        / np.cos(angle) ** (1 / alpha)
+        * (np.cos((1 - alpha) * angle) / waiting) ** ((1 - alpha) / alpha)
+    )
 
 
 def standardize(x: np.ndarray) -> np.ndarray:

@@ -237,12 +237,24 @@ def _is_truth_value(value: Any) -> bool:
 
 
 def _untouched(learner: Callable[..., Any], stub: Callable[..., Any]) -> bool:
-    def body(function: Callable[..., Any]) -> tuple[Any, ...]:
-        code = function.__code__
-        constants = (c.co_code if inspect.iscode(c) else c for c in code.co_consts)
-        return code.co_code, code.co_names, [repr(c) for c in constants if c != function.__doc__ or c is None]
+    if not inspect.isfunction(learner) or learner.__code__.co_argcount != stub.__code__.co_argcount:
+        return False
+    return _body(learner) == _body(stub)
 
-    return inspect.isfunction(learner) and inspect.isfunction(stub) and body(learner) == body(stub)
+
+def _body(function: Any) -> list[Any]:
+    """What a function does, step by step; the same in a notebook, where Python calls np.sum in another way."""
+    ways_to_call = ("PUSH_NULL", "PRECALL", "CACHE", "NOP")
+    jumps = (*dis.hasjrel, *dis.hasjabs)
+
+    def what(value: Any) -> Any:
+        return _body(value) if inspect.iscode(value) else repr(value)
+
+    return [
+        (step.opname.replace("LOAD_METHOD", "LOAD_ATTR"), None if step.opcode in jumps else what(step.argval))
+        for step in dis.get_instructions(function)
+        if step.opname not in ways_to_call
+    ]
 
 
 def _does_nothing(learner: Callable[..., Any], cases: tuple[_Case, ...]) -> bool:
@@ -560,10 +572,12 @@ def _fitted(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
     if any(pair is None for pair in pairs):
         return None
     truth, theirs = (np.concatenate([pair[i].ravel() for pair in pairs]) for i in (0, 1))
-    if not np.isfinite(truth).all() or not np.isfinite(theirs).all() or np.unique(truth.round(12)).size < 3:
+    if np.unique(truth.round(12)).size < 3:
         return None
-    if np.ptp(theirs) == 0:
+    if np.unique(theirs).size == 1 and (np.isfinite(theirs).all() or np.isinf(truth).any()):
         return _pattern("constant", f"It gives {_show(theirs[0])} whatever it is given.")
+    if not np.isfinite(truth).all() or not np.isfinite(theirs).all():
+        return None
 
     sizes = np.concatenate([np.full(t.size, _last_axis(c.probe.args)) for c, (t, _) in zip(cases, pairs, strict=True)])
     for power, words in _SIZE_FACTORS.items():
@@ -607,7 +621,9 @@ def _not_finite(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
     what = "NaN" if np.isnan(seen).any() else "infinity"
     if len(bad) == len(cases):
         return _pattern("not_finite", f"It gives {what} for every probe. Is something divided by zero?")
-    words = f"Right, except for {_quoted(bad)}: there it gives {what}. Is something divided by zero?"
+    an_answer = what == "infinity" and any(np.isinf(c.numbers[0]).any() for c in cases if c.numbers)
+    why = ", where the answer is finite." if an_answer else ". Is something divided by zero?"
+    words = f"Right, except for {_quoted(bad)}: there it gives {what}{why}"
     return _pattern("not_finite", words)
 
 

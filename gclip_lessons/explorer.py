@@ -4,8 +4,8 @@ State -> compute -> figure.update -> one message. ipywidgets' callbacks may run 
 and ipykernel 7 have subshells), so each explorer has one lock, and whoever holds it renders the newest state.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from threading import RLock
 from typing import Any
 
@@ -43,15 +43,16 @@ class Explorer(widgets.VBox):
         show: Iterable[str] | None = None,
         after: Prediction | None = None,
     ) -> None:
-        fields = controls_of(demo.state)
-        shown = list(fields) if show is None else list(show)
-        for parameter, names, known in (("preset", [preset], [None, *demo.presets]), ("show", shown, fields)):
+        named = controls_of(demo.state)
+        shown = list(named) if show is None else list(show)
+        for parameter, names, known in (("preset", [preset], [None, *demo.presets]), ("show", shown, named)):
             for name in names:
                 if name not in known:
                     raise ValueError(f"{parameter} must be one of {', '.join(map(repr, known))}; got {name!r}")
         self.demo = demo
         self._lock = RLock()
         self._after = after
+        self._stroke: Sequence[float] | None = None  # where the mouse was last pressed
         self._start = demo.presets.get(preset) or Preset(demo.state(), "")
         self.state = self._start.state
         self.result = demo.compute(self.state)
@@ -61,8 +62,8 @@ class Explorer(widgets.VBox):
         self.picture.frame = self._frame(self._start.question)
         self.controls, self.boxes, self.players = {}, {}, {}
         self._links: list[_Link] = []
-        rows = [self._row(name, fields[name]) for name in shown]
-        kept = [name for name in fields if name not in shown]  # a preset that changes these could not be followed
+        rows = [self._row(name, named[name]) for name in shown]
+        kept = [name for name in named if name not in shown]  # a preset that changes these could not be followed
         reachable = {name: p for name, p in demo.presets.items() if _values(p.state, kept) == _values(self.state, kept)}
         self._places = {**reachable, "reset": self._start}
         self.buttons = {name: _button(name, p.question) for name, p in reachable.items()}
@@ -101,12 +102,16 @@ class Explorer(widgets.VBox):
         place = self._places[name]
         self._change(_values(place.state), question=place.question)
 
-    def _change(self, changes: dict[str, Any], origin: _Link | None = None, question: str | None = None) -> None:
+    def _change(
+        self, changes: dict[str, Any], origin: _Link | None = None, question: str | None = None, pressed: str = ""
+    ) -> None:
         """Go to a new state and its question, or stay with the last good one: all of it or nothing."""
         with self._lock:
             before, result = self.state, self.result
             try:
                 self.state = replace(before, **changes)
+                if self.demo.trail and question is None:
+                    self.state = self.demo.trail(before, self.state, pressed)
                 self.result = self.demo.compute(self.state)
                 self.drawing.update(self.result)
                 self.picture.frame = self._frame(self.picture.frame["question"] if question is None else question)
@@ -144,11 +149,19 @@ class Explorer(widgets.VBox):
         """Move what the mouse holds: the panel where the drag began decides, also when the pointer leaves it."""
         with self._lock:
             gesture = self.picture.gesture
-            panel = self.drawing.panel_at(*gesture["from"])
+            start, end, last_start = gesture["from"], gesture["to"], self._stroke
+            self._stroke = start
+            panel = self.drawing.panel_at(*start)
             if panel and self.demo.drag:
-                state = self.demo.drag(self.state, panel, *self.drawing.to_data(panel, *gesture["to"]))
-                if state != self.state:
-                    self.set(**_values(state))
+                # The browser may merge a press with the moves after it, so a stroke is known by its start too.
+                if self.demo.trail and (start != last_start or start == end):
+                    self._hold(panel, start, pressed=panel)
+                self._hold(panel, end)
+
+    def _hold(self, panel: str, place: Sequence[float], pressed: str = "") -> None:
+        state = self.demo.drag(self.state, panel, *self.drawing.to_data(panel, *place))
+        if pressed or state != self.state:
+            self._change(_values(state), pressed=pressed)
 
     def _frame(self, question: str) -> dict[str, Any]:
         """Everything the browser needs to show the current result, as one value."""
@@ -231,7 +244,8 @@ def explore(
 
 
 def _values(state: Any, names: Iterable[str] | None = None) -> dict[str, Any]:
-    return {name: getattr(state, name) for name in (controls_of(type(state)) if names is None else names)}
+    """The named fields of a state, or all of them, those without a control too."""
+    return {name: getattr(state, name) for name in ([f.name for f in fields(state)] if names is None else names)}
 
 
 def _button(text: str, says: str, icon: str = "") -> widgets.Button:

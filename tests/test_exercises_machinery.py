@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from gclip_lessons.diagnosis import diagnose, undistinguished
+from gclip_lessons.diagnosis import _untouched, diagnose, undistinguished
 from gclip_lessons.exercises import Exercise, Misconception, Option, Prediction, Probe, Question, Quiz
 
 
@@ -612,3 +612,18 @@ def test_bad_lesson_data_is_refused_where_it_is_written():
         Question("?", (Option("a", "w", True), Option("b", "w", True)))
     with pytest.raises(ValueError, match="questions must be 3 to 5; got 0"):
         Quiz("1", ())
+
+
+def test_a_stub_is_known_by_what_it_does_also_where_python_compiles_its_calls_otherwise():
+    source = "def f(x):\n    for k in range(3):\n        x = np.tanh(x) + k\n    return [np.sum(y) for y in x]\n"
+    names: dict[str, dict] = {}
+    for where, text in {
+        "module": f"import numpy as np\n{source}",
+        "cell": source,
+        "more": source.replace("range(3)", "range(4)"),
+        "other": source.replace("tanh", "sin"),
+        "inside": source.replace("np.sum(y)", "np.sum(x)"),
+    }.items():
+        exec(text, names.setdefault(where, {"np": np}))
+    untouched = {where: _untouched(found["f"], names["module"]["f"]) for where, found in names.items()}
+    assert untouched == {"module": True, "cell": True, "more": False, "other": False, "inside": False}

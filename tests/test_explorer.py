@@ -699,3 +699,90 @@ def test_an_explorer_loads_neither_pyplot_nor_torch():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# --- a brush ---
+
+
+@dataclass(frozen=True)
+class BrushState(State):
+    x: float = control(0.5, label="x", linear=(0, 1))
+    down: bool = control(True, label="brush down")
+    dabs: tuple[float, ...] = ()
+
+
+def paint(before: BrushState, after: BrushState, pressed: str) -> BrushState:
+    return replace(after, dabs=(*after.dabs, after.x)) if after.down and (pressed or after.x != before.x) else after
+
+
+class BrushFigure(ToyFigure):
+    def update(self, result: ToyResult) -> None:
+        self._point.set_data([result.height], [len(result.state.dabs)])
+
+
+BRUSH = Demo(
+    BrushState,
+    lambda state: ToyResult(state, state.x),
+    BrushFigure,
+    lambda result: f"{len(result.state.dabs)} dabs.",
+    presets={
+        "blank": Preset(BrushState(), "What stays?"),
+        "painted": Preset(BrushState(dabs=(0.1, 0.2)), "What was there?"),
+    },
+    drag=lambda state, panel, x, y: replace(state, x=clamp("x", BrushState, x / 10)),
+    trail=paint,
+)
+
+
+def test_what_a_move_leaves_behind_is_kept_by_slider_box_and_mouse_until_a_preset_or_reset():
+    explorer = explore(BRUSH, preset="painted")
+    explorer.controls["x"].value = 0
+    explorer.boxes["x"].value = 0.123456
+    assert explorer.state.dabs == (0.1, 0.2, 0.0, 0.123456)
+    gesture(explorer, (60, 100), (60, 100))
+    assert explorer.state.dabs[4:] == (explorer.state.x,)
+    explorer.controls["down"].value = False
+    explorer.set(x=0.9)
+    assert (len(explorer.state.dabs), explorer.sentence) == (5, "5 dabs.")
+    explorer.preset("blank")
+    assert explorer.state == BrushState()
+    explorer.set(x=1.0)
+    explorer.preset("reset")
+    assert explorer.state.dabs == (0.1, 0.2)
+
+
+def test_a_press_begins_a_stroke_and_a_move_goes_on_with_it():
+    seen = []
+
+    def look(before: BrushState, after: BrushState, pressed: str) -> BrushState:
+        seen.append((before.x, after.x, pressed))
+        return paint(before, after, pressed)
+
+    explorer = explore(replace(BRUSH, trail=look))
+    places = [explorer.drawing.place("left", 10 * x, 0) for x in (0.2, 0.4, 0.8)]
+    at = [explorer.demo.drag(BrushState(), "left", *explorer.drawing.to_data("left", *p)).x for p in places]
+    one, two, three = at
+    for seq, (start, end) in enumerate([(0, 0), (0, 1), (0, 1), (2, 2), (2, 2), (1, 0)]):
+        gesture(explorer, places[start], places[end], seq)
+    assert seen == [
+        (0.5, one, "left"),
+        (one, two, ""),  # on with the stroke; the mouse is let go where it was
+        (two, three, "left"),
+        (three, three, "left"),  # a press on the very spot where the brush is
+        (three, two, "left"),  # a press that the browser has merged with the move after it
+        (two, one, ""),
+    ]
+    explorer.set(x=0.5)
+    assert seen[-1] == (one, 0.5, "")
+    assert explorer.state.dabs == (one, two, three, three, two, one, 0.5)
+
+
+def test_a_trail_that_fails_leaves_the_last_good_state():
+    def refuse(before: BrushState, after: BrushState, pressed: str) -> BrushState:
+        raise ValueError("no paint left")
+
+    explorer = explore(replace(BRUSH, trail=refuse))
+    with pytest.raises(ValueError, match="no paint left"):
+        explorer.set(x=0.2)
+    assert explorer.state == BrushState()
+    assert "no paint left" in explorer.picture.frame["error"]

@@ -1,5 +1,6 @@
 """What all figures stand on: the canvas that redraws what moves, the PNG writer, the palette, arrows, balls."""
 
+import importlib
 import io
 import threading
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter
 from PIL import Image
 
@@ -294,98 +296,21 @@ def test_runs_off_the_chart_are_named():
 # --- the lessons' pictures draw what was computed ---
 
 
-def against(x: Any, y: Any) -> np.ndarray:
-    return np.stack(np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float)), -1)
-
-
-def counted(y: np.ndarray, start: int = 0) -> np.ndarray:
-    return against(start + np.arange(len(y)), y)
-
-
-def spikes(values: np.ndarray, side: float) -> np.ndarray:
-    shown = values[:12]
-    return against((np.arange(len(shown)) + 0.5) / len(shown) + side, shown)
-
-
-def so_far(result: Any, path: np.ndarray) -> np.ndarray:
-    return path[: result.state.step + 1]
-
-
-LOST = {"lost": None}  # words, looked at below
-DRAWN: dict[str, Any] = {
-    "00.prices": lambda r: {
-        "clipped line": against(r.days[[0, -1]], r.clipped.line[0] * r.x[[0, -1]] + r.clipped.line[1]),
-        "raw line": against(r.days[[0, -1]], r.raw.line[0] * r.x[[0, -1]] + r.raw.line[1]),
-        "clipped": against(r.steps, r.clipped.rmse),
-        "raw": against(r.steps, r.raw.rmse),
-    },
-    "00.cosh": lambda r: {
-        "clipped": so_far(r, r.clipped.points),
-        "raw": so_far(r, r.raw.points),
-        "clipped norm": counted(r.clipped.norm),
-        "raw norm": counted(r.raw.norm),
-    },
-    "01.twins": lambda r: (
-        {
-            "raw": so_far(r, r.raw),
-            "A": so_far(r, r.paths[0]),
-            "B": so_far(r, r.paths[1]),
-            "length A": counted(r.lengths[0][: r.state.step], 1),
-            "length B": counted(r.lengths[1][: r.state.step], 1),
-        }
-        | LOST
-    ),
-    "01.floor": lambda r: {
-        "clipped": counted(r.clipped),
-        "raw": counted(r.raw),
-        "amplitudes": against(r.rates, r.amplitudes),
-        "at": against([r.state.learning_rate], [r.amplitude]),
-    },
-    "01.program": lambda r: (
-        {f"θ{k}": counted(r.clipped[:, k]) for k in range(r.clipped.shape[1])}
-        | {"clipped": counted(r.clipped_loss), "raw": counted(r.raw_loss)}
-    ),
-    "02.box": lambda r: {
-        "raw": r.grad[None],
-        "clipped": r.clipped[None],
-        "turns": against(r.directions, r.turns),
-        "at": against([np.degrees(np.arctan2(*r.grad[::-1])) % 360], [r.turn]),
-    },
-    "02.spike": lambda r: {
-        "raw": spikes(r.grad, -0.016),
-        "clipped": spikes(r.clipped, 0.016),
-        "turns": against(r.numbers, r.turns),
-        "at": against([r.state.n_params], [r.turn]),
-    },
-    "02.valley": lambda r: (
-        {role: so_far(r, path) for role, path in r.paths.items()}
-        | {f"loss {role}": counted(loss) for role, loss in r.losses.items()}
-        | LOST
-    ),
-    "03.ball": lambda r: {
-        "raw": r.grad[None],
-        "clipped": r.clipped[None],
-        "at": against([r.norm], [r.clipped_norm]),
-    },
-    "03.tensors": lambda r: {
-        "raw": r.norms[None],
-        "global": r.together[None],
-        "per tensor": r.each[None],
-        "turns": against(r.thresholds, r.turns),
-        "at": against([r.state.max_norm], [r.turn]),
-    },
-    "03.training": lambda r: (
-        {name: against(r.x, curve) for name, curve in zip(("raw", "global", "per tensor"), r.curves, strict=True)}
-        | {f"loss {name}": counted(loss) for name, loss in zip(("raw", "global", "per tensor"), r.losses, strict=True)}
-        | LOST
-    ),
-}
-
-
 def inside(axes: Any, points: np.ndarray) -> np.ndarray:
     low, high = np.transpose([axes.get_xlim(), axes.get_ylim()])
     with np.errstate(invalid="ignore"):
         return ((low < points) & (points < high)).all(-1)
+
+
+DRAWN = {
+    f"{number}.{name}": points
+    for number in all_lessons()
+    for name, points in importlib.import_module(f"test_lesson{number}").DRAWN.items()
+}
+
+
+def test_every_demo_says_what_its_picture_should_show():
+    assert set(DRAWN) == {f"{number}.{name}" for number, lesson in all_lessons().items() for name in lesson.demos}
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -400,6 +325,10 @@ def test_what_can_be_seen_of_a_result_is_drawn_where_it_is(name: str):
         for role, points in roles.items():
             shown = explorer.drawing.data(role)
             if points is None:
+                continue
+            if isinstance(explorer.drawing._named[role], AxesImage):
+                assert np.asarray(shown) == pytest.approx(points, nan_ok=True), f"{role} at {preset!r}"
+                seen |= {role}
                 continue
             visible = inside(explorer.drawing._named[role].axes, points)
             here = np.flatnonzero(visible[: len(shown)])

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from pictures import against, counted, so_far
 
 from gclip_lessons.clipping import ClipByGlobalNorm
 from gclip_lessons.data import google_prices
@@ -12,6 +13,22 @@ from gclip_lessons.figures.parts import drawable
 from gclip_lessons.lessons import lesson00 as lesson
 from gclip_lessons.optimizers import SGD
 from gclip_lessons.training import train
+
+# What each picture shows of a result, by the names of what moves.
+DRAWN = {
+    "prices": lambda r: {
+        "clipped line": against(r.days[[0, -1]], r.clipped.line[0] * r.x[[0, -1]] + r.clipped.line[1]),
+        "raw line": against(r.days[[0, -1]], r.raw.line[0] * r.x[[0, -1]] + r.raw.line[1]),
+        "clipped": against(r.steps, r.clipped.rmse),
+        "raw": against(r.steps, r.raw.rmse),
+    },
+    "cosh": lambda r: {
+        "clipped": so_far(r, r.clipped.points),
+        "raw": so_far(r, r.raw.points),
+        "clipped norm": counted(r.clipped.norm),
+        "raw norm": counted(r.raw.norm),
+    },
+}
 
 
 @pytest.fixture(scope="module")

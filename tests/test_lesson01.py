@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pictures import LOST, against, counted, so_far
 
 from gclip_lessons.clipping import ClipByGlobalNorm
 from gclip_lessons.diagnosis import diagnose
@@ -13,6 +14,30 @@ from gclip_lessons.lessons import lesson01 as lesson
 from gclip_lessons.models import Quadratic, check_gradient
 from gclip_lessons.optimizers import SGD
 from gclip_lessons.training import sweep, train
+
+# What each picture shows of a result, by the names of what moves.
+DRAWN = {
+    "twins": lambda r: (
+        {
+            "raw": so_far(r, r.raw),
+            "A": so_far(r, r.paths[0]),
+            "B": so_far(r, r.paths[1]),
+            "length A": counted(r.lengths[0][: r.state.step], 1),
+            "length B": counted(r.lengths[1][: r.state.step], 1),
+        }
+        | LOST
+    ),
+    "floor": lambda r: {
+        "clipped": counted(r.clipped),
+        "raw": counted(r.raw),
+        "amplitudes": against(r.rates, r.amplitudes),
+        "at": against([r.state.learning_rate], [r.amplitude]),
+    },
+    "program": lambda r: (
+        {f"θ{k}": counted(r.clipped[:, k]) for k in range(r.clipped.shape[1])}
+        | {"clipped": counted(r.clipped_loss), "raw": counted(r.raw_loss)}
+    ),
+}
 
 
 def walk(curvatures, start, eta, c, n_steps):

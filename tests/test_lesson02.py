@@ -6,11 +6,39 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pictures import LOST, against, counted, so_far
 
 from gclip_lessons.clipping import clip_by_global_norm, clip_by_value, global_norm
 from gclip_lessons.diagnosis import diagnose, undistinguished
 from gclip_lessons.lessons import controls_of
 from gclip_lessons.lessons import lesson02 as lesson
+
+
+def spikes(values: np.ndarray, side: float) -> np.ndarray:
+    shown = values[:12]
+    return against((np.arange(len(shown)) + 0.5) / len(shown) + side, shown)
+
+
+# What each picture shows of a result, by the names of what moves.
+DRAWN = {
+    "box": lambda r: {
+        "raw": r.grad[None],
+        "clipped": r.clipped[None],
+        "turns": against(r.directions, r.turns),
+        "at": against([np.degrees(np.arctan2(*r.grad[::-1])) % 360], [r.turn]),
+    },
+    "spike": lambda r: {
+        "raw": spikes(r.grad, -0.016),
+        "clipped": spikes(r.clipped, 0.016),
+        "turns": against(r.numbers, r.turns),
+        "at": against([r.state.n_params], [r.turn]),
+    },
+    "valley": lambda r: (
+        {role: so_far(r, path) for role, path in r.paths.items()}
+        | {f"loss {role}": counted(loss) for role, loss in r.losses.items()}
+        | LOST
+    ),
+}
 
 
 def clamp(x: float, c: float) -> float:

@@ -4,12 +4,34 @@ import math
 
 import numpy as np
 import pytest
+from pictures import LOST, against, counted
 
 from gclip_lessons.clipping import ClipByGlobalNorm, ClipByNorm, clip_by_global_norm, clip_by_norm, clip_by_value
 from gclip_lessons.diagnosis import diagnose
 from gclip_lessons.lessons import lesson03 as lesson
 from gclip_lessons.models import TwoLayer
 from gclip_lessons.training import angle_between
+
+# What each picture shows of a result, by the names of what moves.
+DRAWN = {
+    "ball": lambda r: {
+        "raw": r.grad[None],
+        "clipped": r.clipped[None],
+        "at": against([r.norm], [r.clipped_norm]),
+    },
+    "tensors": lambda r: {
+        "raw": r.norms[None],
+        "global": r.together[None],
+        "per tensor": r.each[None],
+        "turns": against(r.thresholds, r.turns),
+        "at": against([r.state.max_norm], [r.turn]),
+    },
+    "training": lambda r: (
+        {name: against(r.x, curve) for name, curve in zip(("raw", "global", "per tensor"), r.curves, strict=True)}
+        | {f"loss {name}": counted(loss) for name, loss in zip(("raw", "global", "per tensor"), r.losses, strict=True)}
+        | LOST
+    ),
+}
 
 
 def degrees_between(a, b):

@@ -9,7 +9,7 @@ import pytest
 
 from gclip_lessons.clipping import ClipByGlobalNorm, NoClip
 from gclip_lessons.data import google_prices, standardize
-from gclip_lessons.models import MODELS, Cosh, LineFit, Quadratic, TwoLayer, check_gradient
+from gclip_lessons.models import MODELS, Cosh, LineFit, Noisy, Quadratic, TwoLayer, check_gradient
 from gclip_lessons.optimizers import SGD
 from gclip_lessons.training import sweep, train
 
@@ -381,3 +381,41 @@ def test_network_learns(network, rng):
 def test_network_refuses(x, y, hidden, error, message):
     with pytest.raises(error, match=message):
         TwoLayer(x, y, hidden)
+
+
+# Noise --------------------------------------------------------------------------------------------
+
+
+def test_noise_is_that_of_the_step_and_begins_again_after_the_last():
+    noise = np.array([[1.0, 0.0], [0.0, -3.0]])
+    model = Noisy(Quadratic.diagonal([1.0, 1.0]), noise)
+    at = np.array([2.0, 4.0])
+    for step, row in enumerate([*noise, *noise]):
+        loss, grad = model.loss_and_grad(at, step)
+        assert grad.tolist() == (at + row).tolist()
+        assert loss == 10 + row @ at
+
+
+def test_runs_that_share_an_axis_of_length_1_meet_the_same_noise(rng):
+    noise = rng.normal(size=(30, 1, 5, 2))
+    clipper = ClipByGlobalNorm(np.array([0.5, np.inf])[:, None])
+    model = Noisy(Quadratic.diagonal([1.0, 2.0]), noise)
+    together = train(model, np.ones((2, 5, 2)), SGD(0.1), clipper, n_steps=30)
+    for i, c in enumerate((0.5, np.inf)):
+        for seed in range(5):
+            theta = np.ones(2)
+            for xi in noise[:, 0, seed]:
+                g = np.array([1.0, 2.0]) * theta + xi
+                theta = theta - 0.1 * g * min(1.0, c / math.hypot(*g))
+            np.testing.assert_allclose(together.params[-1, i, seed], theta, rtol=1e-9)
+
+
+@pytest.mark.parametrize("noise", [[1.0, 2.0], [[1.0]], np.empty((0, 2)), np.ones((3, 4, 1))])
+def test_noise_of_the_wrong_shape_is_refused(noise):
+    with pytest.raises(ValueError, match=r"noise must be \(n_steps, \*runs, 2\); got shape"):
+        Noisy(Cosh(2), noise)
+
+
+def test_noise_that_is_not_finite_is_refused():
+    with pytest.raises(ValueError, match="noise must be finite; got nan"):
+        Noisy(Cosh(1), [[np.nan]])

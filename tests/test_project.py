@@ -36,6 +36,7 @@ LAYERS = (
     ("models",),
     ("data",),
     ("training",),
+    ("norm_log",),
     ("figures",),
     ("exercises",),
     ("diagnosis",),
@@ -43,6 +44,7 @@ LAYERS = (
     ("lessons",),
     ("view",),
     ("explorer", "panels"),
+    ("__main__",),
 )
 FREE = ("server",)  # runs in Jupyter's process and imports nothing of the package
 ONLY_IN = {

@@ -6,10 +6,9 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from gclip_lessons.figures import style
-from gclip_lessons.figures.parts import drawable, key_above, ring
+from gclip_lessons.figures.parts import drawable, key_above, power_of_ten, ring
 
 _LOW, _HIGH = 1e-8, 1e7
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 class CoshFigure(style.LiveFigure):
@@ -41,10 +40,12 @@ class CoshFigure(style.LiveFigure):
         norm = self.panel("norm", (0.535, 0.13, 0.445, 0.77), title="Gradient norm ‖g‖")
         norm.set(yscale="log", xlim=(0, result.n_steps), ylim=(_LOW, _HIGH), xlabel="step")
         norm.yaxis.set_major_locator(LogLocator(10, numticks=8))
-        norm.yaxis.set_major_formatter(FuncFormatter(_power))
+        norm.yaxis.set_major_formatter(FuncFormatter(power_of_ten))
         norm.minorticks_off()
         norm.axhline(result.goal, color=style.GUIDE, linewidth=1)
-        norm.text(125, result.goal * 1.3, f"goal {_power(result.goal)}", color=style.INK, ha="center", va="bottom")
+        norm.text(
+            125, result.goal * 1.3, f"goal {power_of_ten(result.goal)}", color=style.INK, ha="center", va="bottom"
+        )
         self._level = self.moving(norm.plot([], [], **style.THRESHOLD_STYLE)[0])
         key_above(norm, {"threshold c": (style.THRESHOLD_STYLE, style.THRESHOLD_TEXT)})
         self._norm = self.moving(norm.plot([], [], **style.CLIPPED_STYLE)[0], "clipped norm")
@@ -79,8 +80,3 @@ class CoshFigure(style.LiveFigure):
         self._gone_says.set_ha("right" if late else "left")
         self._start.set_data([state.x], [state.y])
         self._level.set_data([0, result.n_steps], [state.max_norm] * 2)
-
-
-def _power(value: float, _: Any = None) -> str:
-    """A power of ten in plain characters: mathtext is kept out of live figures."""
-    return "10" + f"{round(np.log10(value))}".translate(_SUPERSCRIPTS)

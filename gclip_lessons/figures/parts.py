@@ -10,7 +10,13 @@ from matplotlib.ticker import FuncFormatter
 from gclip_lessons.figures import style
 from gclip_lessons.figures.style import LiveFigure
 
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−"))  # tick labels without mathtext
+
+
+def power_of_ten(value: float, _: Any = None) -> str:
+    """A power of ten in plain characters, for ticks too: mathtext is kept out of live figures."""
+    return "10" + f"{round(np.log10(value))}".translate(_SUPERSCRIPTS)
 
 
 class Arrow:
@@ -42,10 +48,10 @@ class Arrow:
             self._ring.set_data([end[0]], [end[1]])
 
 
-def ring(figure: LiveFigure, axes: Axes, color: str = style.INK) -> Line2D:
-    """Return a moving ring, which says that the mouse can take what is in it."""
+def ring(figure: LiveFigure, axes: Axes, color: str = style.INK, name: str | None = None) -> Line2D:
+    """Return a moving ring, which says that the mouse can take what is in it; `data` finds it by `name`."""
     look = {"markersize": 15, "markeredgewidth": 1.8, "markerfacecolor": "none", "color": color}
-    return figure.moving(axes.plot([], [], "o", **look, zorder=6)[0])
+    return figure.moving(axes.plot([], [], "o", **look, zorder=6)[0], name)
 
 
 def drawable(points: np.ndarray, far: float = 1e3) -> np.ndarray:

@@ -97,9 +97,9 @@ class LiveFigure:
         return artist
 
     def data(self, name: str) -> Any:
-        """Return what the moving artist `name` shows: the words of a text, else points (n, 2)."""
+        """Return what the moving artist `name` shows: a text's words, an image's values, or points (n, 2)."""
         artist = self._named[name]
-        getter = next(g for g in ("get_text", "get_xydata", "get_xy") if hasattr(artist, g))
+        getter = next(g for g in ("get_text", "get_xydata", "get_xy", "get_array") if hasattr(artist, g))
         return getattr(artist, getter)()
 
     def png(self, density: int = 1) -> bytes:

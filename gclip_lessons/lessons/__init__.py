@@ -6,6 +6,7 @@ contents page, the common tests and the bench.
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
@@ -137,7 +138,10 @@ class Demo:
     """Something to move: State -> compute -> figure and caption.
 
     `compute` is pure, seeded and vectorised; `caption` reads its result in one sentence of numbers; `drag`
-    (state, panel, x, y) -> state says what the mouse moves, and is pure too.
+    (state, panel, x, y) -> state says what the mouse moves, and is pure too. `trail` (before, after, pressed) ->
+    state, if given, adds what a move by slider or mouse leaves behind, as a brush does, in a field that has no
+    control; `pressed` names the panel on which the mouse was put down just now, from where a new stroke begins, and
+    is "" for every other move.
     """
 
     state: type
@@ -146,6 +150,7 @@ class Demo:
     caption: Callable[[Any], str]
     presets: Mapping[str, Preset] = field(default_factory=dict)
     drag: Callable[[Any, str, float, float], Any] | None = None
+    trail: Callable[[Any, Any, str], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -166,6 +171,12 @@ def clamp(name: str, state: type, value: float) -> float:
     return min(max(float(f"{value:.3g}"), setting.low), setting.high)
 
 
+def snap(name: str, state: type, value: float) -> Any:
+    """Return the stop of the control `name` nearest to `value`: what a drag may set where other values cost more."""
+    setting = controls_of(state)[name]
+    return setting.values[setting.index(min(max(value, setting.low), setting.high))]
+
+
 def moves(panel: str, x: str, y: str) -> Callable[[Any, str, float, float], Any]:
     """Return the `drag` of a demo whose mouse moves the fields `x` and `y` over one panel."""
 
@@ -180,6 +191,6 @@ def moves(panel: str, x: str, y: str) -> Callable[[Any, str, float, float], Any]
 @cache
 def all_lessons() -> dict[str, Lesson]:
     """Return every lesson by number, found by looking into this folder."""
-    names = sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name.startswith("lesson"))
+    names = sorted(m.name for m in pkgutil.iter_modules(__path__) if re.fullmatch(r"lesson\d\d", m.name))
     lessons = [importlib.import_module(f"{__name__}.{name}").LESSON for name in names]
     return {lesson.number: lesson for lesson in lessons}
