@@ -102,7 +102,8 @@ def test_the_lock_pins_every_package_exactly():
 
 
 def test_the_lock_covers_every_dependency_within_its_range():
-    wanted = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
+    extras = PROJECT["optional-dependencies"]
+    wanted = PROJECT["dependencies"] + extras["test"] + extras["class"]
     pins = locked()
     for name, one in requirements(wanted).items():
         assert name in pins, f"{name} is not in requirements.txt"
