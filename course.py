@@ -67,6 +67,7 @@ IMPORTED = "numpy, matplotlib.font_manager, ipywidgets, anywidget, jupyterlab, n
 TOOLS = {
     "build": "run the notebooks and store them in the normal form: build [NN ...] [--check]",
     "bench": "measure the budgets on this machine",
+    "site": "write the course as pages that any browser opens: site [NN ...] [--to FOLDER]",
 }
 
 
