@@ -154,6 +154,14 @@ def test_sgd_is_thrown_and_returns_where_adam_hardly_moves_and_stays():
     assert adam.raw[41] - adam.raw[40] < 0.03
 
 
+def test_adam_is_slow_at_a_small_threshold_only_because_it_remembers_unclipped_gradients():
+    theta, bare = [4.0, 3.0], Bare("Adam", 0.03, 2)
+    for _ in range(300):  # clipped from the start, without a spike
+        theta = [x - u for x, u in zip(theta, bare.step(cut([theta[0], 0.4 * theta[1]], 0.1), theta), strict=True)]
+    assert math.hypot(*theta) < 0.1
+    assert lesson.future("Adam", 1.0, 0.1)[-1] > 2  # clipped from step 40 on, with hardly a spike
+
+
 def test_no_gradient_of_the_bowl_is_longer_than_the_distance():
     points = np.random.default_rng(0).normal(size=(100, 2))
     assert (np.hypot(*lesson.BOWL.loss_and_grad(points)[1].T) <= np.hypot(*points.T) + 1e-12).all()
@@ -345,8 +353,8 @@ def test_sentences_of_the_six(name):
                 assert not re.search(r"nan|inf\b|  ", sentence)
                 assert (f"The threshold c = {c:g} does not touch it" in sentence) == (spike <= c)
                 lost, wrong, back = lesson.toll(name, spike, beta, float(beta2))
-                assert f"{wrong:,} go the wrong way" in sentence
-                assert f"back after {back:,}, and {lost:,.0f} usual steps are lost" in sentence
+                assert f"{wrong:,} of them go the wrong way" in sentence
+                assert f"back after step {back:,}, and {lost:,.0f} usual steps are lost" in sentence
                 lost, wrong, back = lesson.toll(name, min(spike, c), beta, float(beta2))
                 assert spike <= c or sentence.endswith(f"then {wrong:,}, {back:,} and {lost:,.0f}.")
 

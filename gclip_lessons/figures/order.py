@@ -49,7 +49,7 @@ class OrderFigure(style.LiveFigure):
         self._paths, self._heads, self._curves, self._marks = {}, {}, {}, {}
         for name in ("clipped", "elsewhere", "raw"):
             look, marker, _ = _LOOKS[name]
-            wide = 2 * (name == "elsewhere")  # where two runs are one, the wider line is seen behind the other
+            wide = 1.5 * (name == "elsewhere")  # where two runs are one, the wider line is seen behind the other
             mark = {"markersize": 9 + 2 * wide, "markeredgecolor": "white", "color": look["color"], "zorder": 7}
             points = {"marker": marker, "markersize": 4 + wide, "markevery": 8, "linewidth": 1.6 + wide}
             look = look | {"linewidth": look["linewidth"] + wide}

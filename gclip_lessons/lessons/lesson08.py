@@ -220,8 +220,11 @@ def after_spike(optimizer: str, spike: float, beta: float, beta2: float) -> np.n
 
 @lru_cache(maxsize=16)
 def _powers(beta: float) -> np.ndarray:
-    """β⁰, β¹, β², … (HORIZON), with 0⁰ = 1."""
-    return frozen(beta ** np.arange(HORIZON))
+    """β⁰, β¹, β², … (HORIZON), with 0⁰ = 1, and 0 from where they are below 1e-30: numbers near 1e-308 are slow."""
+    powers = np.zeros(HORIZON)
+    count = min(HORIZON, int(-30 / np.log10(beta)) + 1) if beta else 1
+    powers[:count] = beta ** np.arange(count)
+    return frozen(powers)
 
 
 @lru_cache(maxsize=256)
@@ -253,7 +256,7 @@ def read_spike(result: SpikeResult) -> str:
     cost = {run: f"{costs[row]:,.0f}" for run, costs in result.cost.items()}
     raw = (
         f"A gradient of −{state.spike:g} among ones. {state.optimizer}, unclipped: the first update is {first['raw']} "
-        f"usual ones, {result.wrong['raw']:,} go the wrong way, half the usual update is back after "
+        f"usual ones, {result.wrong['raw']:,} of them go the wrong way, half the usual update is back after step "
         f"{result.back['raw']:,}, and {cost['raw']} usual steps are lost"
     )
     if state.spike <= state.max_norm:
@@ -355,7 +358,9 @@ def micro_gradients(params: np.ndarray, step: int) -> np.ndarray:
 
 
 def gradient_for(place: str, scaled: np.ndarray, max_norm: np.ndarray) -> np.ndarray:
-    """What the optimiser is given: `scaled` (2, *runs, 2) holds what two backward passes gave, times LOSS_SCALE."""
+    """What the optimiser is given. `scaled` (2, *runs, 2) is what two backward passes gave, LOSS_SCALE times too
+    large; `max_norm` is (*runs).
+    """
     if place == SCALED:
         return clip_by_global_norm(scaled[0] + scaled[1], max_norm) / LOSS_SCALE
     one, two = scaled / LOSS_SCALE
