@@ -13,6 +13,7 @@ from gclip_lessons.clipping import clip_by_global_norm, clip_by_value, clip_per_
 from gclip_lessons.data import alpha_stable, google_prices, google_returns
 from gclip_lessons.figures import style
 from gclip_lessons.lessons import controls_of
+from gclip_lessons.lessons import lesson06 as lesson
 from gclip_lessons.lessons import side_trips06 as trips
 from gclip_lessons.models.logistic import clipped_root
 from gclip_lessons.models.robust import clipped_mean, cross_entropy_derivative, huber_derivative, squared_derivative
@@ -77,8 +78,78 @@ def drawn_flips(r):
     }
 
 
+def drawn_three(r):
+    x = np.linspace(-6, 11, 86)
+    c, stops = r.state.max_norm, r.thresholds
+    cut = np.stack([np.maximum(np.minimum(x - a, c), -c) for a in (-3, -3, 9)])
+    return {
+        "pull raw": against(x, x - 1),
+        "pull each": against(x, cut.sum(0) / 3),
+        "pull whole": against(x, np.minimum(np.maximum(x - 1, -c), c)),
+        "cross": np.array([[min(c / 2 - 3, 1), 0]]),
+        "at": against([c] * 3, [-3.2, 0, 2]),
+        "formula": against(stops, [min(stop / 2 - 3, 1) for stop in stops]),
+        **{role: against(stops, r.measured[role]) for role in ("each", "random", "whole")},
+        "here": against([c], [r.here["each"]]),
+    }
+
+
 # What each picture shows of a result, by the names of what moves.
-DRAWN = {"tails": drawn_tails, "returns": drawn_returns, "losses": drawn_losses, "flips": drawn_flips}
+DRAWN = {
+    "three": drawn_three,
+    "tails": drawn_tails,
+    "returns": drawn_returns,
+    "losses": drawn_losses,
+    "flips": drawn_flips,
+}
+
+
+# ---- three examples
+
+
+def test_three_examples_come_to_rest_on_the_line_unless_one_is_drawn_near_the_corner():
+    result = trips.pull(trips.ThreeState())
+    line = np.minimum(-3 + result.thresholds / 2, 1)
+    assert result.measured["each"] == pytest.approx(line, abs=1e-3)
+    assert result.measured["whole"] == pytest.approx(np.ones(25), abs=1e-9)
+    below = line - result.measured["random"]
+    at_the_corner = result.thresholds == 8
+    assert (np.abs(below[~at_the_corner]) < 0.06).all()
+    assert 0.1 < below[at_the_corner].item() < 0.25
+
+
+@pytest.mark.parametrize("c", [0.5, 3.3, 8.0])
+def test_the_three_examples_are_those_of_a_plain_loop(c):
+    drawn = np.random.default_rng(3).choice([-3.0, -3.0, 9.0], size=(2000, 200))
+    one = each = whole = 5.0
+    last = []
+    for step in range(2000):
+        cut = [max(-c, min(c, each - a)) for a in (-3, -3, 9)]
+        each -= 0.05 * sum(cut) / 3
+        whole -= 0.05 * max(-c, min(c, whole - 1))
+        one -= 0.05 * np.minimum(np.maximum(one - drawn[step], -c), c)
+        last.append((each, one.mean(), whole))
+    wanted = dict(zip(("each", "random", "whole"), np.mean(last[1500:], axis=0), strict=True))
+    assert trips.pull(trips.ThreeState(max_norm=c)).here == pytest.approx(wanted)
+
+
+def test_the_second_bias_is_the_first_with_a_third_and_a_spike_of_8():
+    for c in (0.5, 1, 4, 7, 8, 20):
+        assert 1 - lesson.resting_place(1 / 3, 8, c) == pytest.approx(trips.rest_of_three(c))
+
+
+def test_the_sentence_of_the_three_examples():
+    sentences = [trips.read_three(trips.pull(trips.ThreeState(max_norm=c))) for c in (1.0, 8.0)]
+    assert "x = −3 + c/2 = −2.50; measured −2.50, and −2.5 if one" in sentences[0]
+    assert "x = 1, the minimum, since near it no pull is cut; measured 1.00, and 0.8 if one" in sentences[1]
+    assert all(sentence.endswith("Their mean, clipped whole, comes to rest at 1.00.") for sentence in sentences)
+
+
+def test_the_mouse_moves_the_threshold_of_the_three_examples_from_stop_to_stop():
+    state = trips.ThreeState()
+    assert trips.hold_three(state, "rest", 1.1, 0).max_norm == 1.19
+    assert trips.hold_three(state, "rest", 1e6, 0).max_norm == 32
+    assert trips.hold_three(state, "pulls", 1.1, 0) == state
 
 
 # ---- every demo
@@ -255,6 +326,14 @@ def test_the_law_is_that_of_draws(alpha):
     medians = trips._loss_above(str(alpha), np.array([0.5, 0.1]))
     assert medians == pytest.approx(np.quantile(draws, (0.5, 0.9)), rel=0.015)
     assert (np.diff(trips._law(str(alpha))[1]) <= 0).all()
+
+
+@pytest.mark.parametrize("alpha", trips.ALPHAS)
+def test_the_drawn_line_of_the_law_is_the_law_between_its_points_too(alpha):
+    shares, losses = trips.SHARES, trips._quantiles(alpha)
+    assert shares[0] > 0.999
+    halfway = trips.share_above(float(alpha), np.sqrt(losses[1:] * losses[:-1]))  # on the log scales of the picture
+    assert halfway == pytest.approx(np.sqrt(shares[1:] * shares[:-1]), rel=0.025)
 
 
 def test_runs_off_the_chart_are_counted():

@@ -422,7 +422,7 @@ MAP = Demo(
         "bowl": Preset(MapState(loss="bowl"), "No wall: does any cell arrive where the strip above the map does not?"),
         "Rosenbrock": Preset(
             MapState(loss="Rosenbrock", learning_rate=0.001, max_norm=10.0),
-            "To the right of the ring, bright cells lie hard by dark ones: which of them would you trust?",
+            "Up and to the right, light cells lie hard by dark ones: which of them would you trust?",
         ),
     },
     drag=hold_cross,
@@ -1022,6 +1022,102 @@ def counts_the_clipped_steps_only(
     return np.inf
 
 
+def takes_the_larger_factor(
+    start: np.ndarray, learning_rate: float, max_norm: float, goal: float, max_steps: int
+) -> float:
+    theta = start.copy()
+    for step in range(max_steps + 1):
+        grad = np.sinh(theta)
+        norm = np.sqrt(np.sum(grad**2))
+        if norm <= goal:
+            return step
+        theta = theta - learning_rate * max(1.0, max_norm / norm) * grad
+    return np.inf
+
+
+def turns_the_factor_over(
+    start: np.ndarray, learning_rate: float, max_norm: float, goal: float, max_steps: int
+) -> float:
+    theta = start.copy()
+    for step in range(max_steps + 1):
+        grad = np.sinh(theta)
+        norm = np.sqrt(np.sum(grad**2))
+        if norm <= goal:
+            return step
+        theta = theta - learning_rate * min(1.0, norm / max_norm) * grad
+    return np.inf
+
+
+def adds_up_sizes(start: np.ndarray, learning_rate: float, max_norm: float, goal: float, max_steps: int) -> float:
+    theta = start.copy()
+    for step in range(max_steps + 1):
+        grad = np.sinh(theta)
+        norm = np.sum(np.abs(grad))
+        if norm <= goal:
+            return step
+        theta = theta - learning_rate * min(1.0, max_norm / norm) * grad
+    return np.inf
+
+
+def measures_the_way_to_the_minimum(
+    start: np.ndarray, learning_rate: float, max_norm: float, goal: float, max_steps: int
+) -> float:
+    theta = start.copy()
+    for step in range(max_steps + 1):
+        grad = np.sinh(theta)
+        norm = np.sqrt(np.sum(grad**2))
+        if np.sqrt(np.sum(theta**2)) <= goal:
+            return step
+        theta = theta - learning_rate * min(1.0, max_norm / max(norm, 1e-300)) * grad
+    return np.inf
+
+
+def stops_while_still_far(
+    start: np.ndarray, learning_rate: float, max_norm: float, goal: float, max_steps: int
+) -> float:
+    theta = start.copy()
+    for step in range(max_steps + 1):
+        grad = np.sinh(theta)
+        norm = np.sqrt(np.sum(grad**2))
+        if norm >= goal:
+            return step
+        theta = theta - learning_rate * min(1.0, max_norm / max(norm, 1e-300)) * grad
+    return np.inf
+
+
+def leaves_the_rate_out_where_it_clips(
+    start: np.ndarray, learning_rate: float, max_norm: float, goal: float, max_steps: int
+) -> float:
+    theta = start.copy()
+    for step in range(max_steps + 1):
+        grad = np.sinh(theta)
+        norm = np.sqrt(np.sum(grad**2))
+        if norm <= goal:
+            return step
+        theta = theta - (max_norm / norm if norm > max_norm else learning_rate) * grad
+    return np.inf
+
+
+def says_nothing_of_runs_that_do_not_arrive(
+    start: np.ndarray, learning_rate: float, max_norm: float, goal: float, max_steps: int
+) -> float | None:
+    steps = steps_to_goal(start, learning_rate, max_norm, goal, max_steps)
+    return None if np.isinf(steps) else steps
+
+
+def gives_nan_instead_of_inf(
+    start: np.ndarray, learning_rate: float, max_norm: float, goal: float, max_steps: int
+) -> float:
+    steps = steps_to_goal(start, learning_rate, max_norm, goal, max_steps)
+    return np.nan if np.isinf(steps) else steps
+
+
+def knows_only_the_goal_of_the_lesson(
+    start: np.ndarray, learning_rate: float, max_norm: float, goal: float, max_steps: int
+) -> float:
+    return steps_to_goal(start, learning_rate, max_norm, 1e-6, max_steps)
+
+
 def largest_rate(start: float, max_norm: float) -> float:
     widest = min(abs(start), (max_norm / 4) ** (1 / 3))
     return 1 / (2 * widest**2)
@@ -1102,6 +1198,18 @@ def forgets_how_far_the_start_is(start: float, max_norm: float) -> float:
 
 def divides_by_c_beyond_the_knee(start: float, max_norm: float) -> float:
     return 1 / (2 * start**2) if 4 * abs(start) ** 3 <= max_norm else 2 / max_norm
+
+
+def divides_after_the_root(start: float, max_norm: float) -> float:
+    return 1 / (2 * min(abs(start), max_norm ** (1 / 3) / 4) ** 2)
+
+
+def trusts_the_rule_of_the_lesson(start: float, max_norm: float) -> float:
+    return 2 / (16 + max_norm)
+
+
+def gives_the_knee(start: float, max_norm: float) -> float:
+    return min(abs(start), (max_norm / 4) ** (1 / 3))
 
 
 def fair_comparison(clipped: np.ndarray, raw: np.ndarray) -> tuple[float, float]:
@@ -1229,6 +1337,27 @@ def gives_the_number_of_the_rate(clipped: np.ndarray, raw: np.ndarray) -> tuple[
     return tuple(int(np.median(_nan_is_lost(losses), axis=1).argmin()) for losses in (clipped, raw))
 
 
+def takes_one_of_the_two_middle_runs(clipped: np.ndarray, raw: np.ndarray) -> tuple[float, float]:
+    return tuple(
+        float(np.sort(_nan_is_lost(losses), axis=1)[:, losses.shape[1] // 2].min()) for losses in (clipped, raw)
+    )
+
+
+def takes_the_worst_seed(clipped: np.ndarray, raw: np.ndarray) -> tuple[float, float]:
+    return tuple(float(_nan_is_lost(losses).max(1).min()) for losses in (clipped, raw))
+
+
+def chooses_the_rate_by_its_best_run(clipped: np.ndarray, raw: np.ndarray) -> tuple[float, float]:
+    def best(losses: np.ndarray) -> float:
+        return float(np.median(losses, axis=1)[losses.min(1).argmin()])
+
+    return best(_nan_is_lost(clipped)), best(_nan_is_lost(raw))
+
+
+def mends_only_the_clipped_side(clipped: np.ndarray, raw: np.ndarray) -> tuple[float, float]:
+    return fair_comparison(clipped, raw)[0], takes_the_best_run_of_all(clipped, raw)[1]
+
+
 nan, inf = np.nan, np.inf
 EXERCISES = {
     "steps_to_goal": Exercise(
@@ -1246,7 +1375,7 @@ EXERCISES = {
             Probe((np.array([-2.0, 2.0, 1.0]), 0.3, 2.0, 0.05, 60), "three parameters, c = 2"),
             Probe((np.array([1.0, -1.5, 2.0, 0.5, -0.25]), 0.2, 0.7, 0.4, 80), "five parameters"),
             Probe((np.array([1.8]), 0.25, 10.0, 1.0, 40), "one parameter, never clipped"),
-            Probe((np.array([2.0]), 0.2, 0.5, 1.5, 100), "a goal that is far from the bottom"),
+            Probe((np.array([2.0]), 0.2, 0.5, 1.45, 100), "a goal that is far from the bottom"),
             Probe((np.array([3.0, 1.0]), 0.5, 1.0, 1e-3, 14), "one step too few allowed"),
             Probe((np.array([1.2, 0.3]), 0.4, 1.5, 2.05, 60), "a goal above the number of parameters"),
             Probe((np.array([2.5, 1.0]), 0.4, 1.5, 2.05, 60), "from further out, the same goal"),
@@ -1301,8 +1430,44 @@ EXERCISES = {
             Misconception(asks_for_less_than_the_goal, "A norm that equals the goal has reached it: `<=`, not `<`."),
             Misconception(
                 never_comes_nearer,
-                "This run never comes nearer. Either the sign is wrong (a step goes *against* the gradient), or the "
-                "gradient is computed once, before the loop.",
+                "Every run that has to take a step comes out as inf. Either the sign is wrong (a step goes *against* "
+                "the gradient), or the gradient is computed once, before the loop, or `return np.inf` stands inside "
+                "the loop and ends it after one step.",
+            ),
+            Misconception(
+                takes_the_larger_factor,
+                "max(1, c/n) lengthens short gradients and leaves the long ones long. The smaller of the two is "
+                "wanted.",
+            ),
+            Misconception(
+                turns_the_factor_over,
+                "n/c is below 1 where the gradient is *short*. The factor is c/n, upside down.",
+            ),
+            Misconception(
+                adds_up_sizes, "The sum of the sizes is the 1-norm. ‖g‖ is the root of the sum of the squares."
+            ),
+            Misconception(
+                measures_the_way_to_the_minimum,
+                "You ask how near θ is to the minimum. In training nobody knows where that is; the goal is for ‖g‖.",
+            ),
+            Misconception(
+                stops_while_still_far,
+                "`>` where `<=` belongs: the count stops while the norm is still *above* the goal.",
+            ),
+            Misconception(
+                leaves_the_rate_out_where_it_clips,
+                "Where you clip, η is missing. Clipping shortens the gradient to c, and the step is then ηc long.",
+            ),
+            Misconception(
+                says_nothing_of_runs_that_do_not_arrive,
+                "A run that does not arrive falls off the end of the function, which then gives None. `return np.inf` "
+                "after the loop.",
+            ),
+            Misconception(
+                gives_nan_instead_of_inf, "NaN means *no number*. *Never* is a number of steps here: `np.inf`."
+            ),
+            Misconception(
+                knows_only_the_goal_of_the_lesson, "1e-6 is the goal of the lesson. Here it is an argument: `goal`."
             ),
             Misconception(
                 takes_cosh_for_the_gradient, "cosh is the loss. Its derivative, the gradient, is sinh, without a minus."
@@ -1447,6 +1612,19 @@ EXERCISES = {
                 "Beyond the knee a step is ηc long, and may be 2|x| long. It is most dangerous where |x| is least: "
                 "at the knee.",
             ),
+            Misconception(
+                divides_after_the_root,
+                "The 4 belongs under the root: from 4|x|³ = c follows |x|³ = c/4, and then the cube root of that.",
+            ),
+            Misconception(
+                trusts_the_rule_of_the_lesson,
+                "2/η = L0 + L1·c is the safe *rule*, for short steps, and on x⁴ far too careful. Asked is the exact "
+                "limit: follow one step from x, and ask when it lands beyond −x.",
+            ),
+            Misconception(
+                gives_the_knee,
+                "That is the most dangerous *place*. The limit there is the η with which 4ηx³ is 2|x| long.",
+            ),
         ),
         hints=(
             "Without clipping the step goes from x to x − 4ηx³. When is that further out than x?",
@@ -1586,6 +1764,23 @@ EXERCISES = {
                 gives_the_number_of_the_rate,
                 "That is *which* rate is best, its index. Asked for is the median loss at that rate: `min`, not "
                 "`argmin`.",
+            ),
+            Misconception(
+                takes_one_of_the_two_middle_runs,
+                "Of an even number of seeds two are in the middle, and the median is their mean. `np.median` knows.",
+            ),
+            Misconception(
+                takes_the_worst_seed,
+                "The worst seed is one run too, the unluckiest. The median asks what a typical run does.",
+            ),
+            Misconception(
+                chooses_the_rate_by_its_best_run,
+                "You report the median, and choose the rate by its *luckiest* run. Choose by what you report.",
+            ),
+            Misconception(
+                mends_only_the_clipped_side,
+                "Clipped is mended; the raw side still reports its luckiest run. What is asked of one is asked of the "
+                "other.",
             ),
         ),
         hints=(

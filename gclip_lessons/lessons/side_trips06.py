@@ -13,7 +13,8 @@ from gclip_lessons.figures.flips import FlipsFigure
 from gclip_lessons.figures.losses import LossesFigure
 from gclip_lessons.figures.returns import ReturnsFigure
 from gclip_lessons.figures.tails import TailsFigure
-from gclip_lessons.lessons import Demo, Preset, State, clamp, control, controls_of
+from gclip_lessons.figures.three_examples import ThreeExamplesFigure
+from gclip_lessons.lessons import Demo, Preset, State, clamp, control, controls_of, snap
 from gclip_lessons.models.logistic import clipped_root, slope_grads
 from gclip_lessons.models.robust import clipped_mean, cross_entropy_derivative, huber_derivative, squared_derivative
 
@@ -29,13 +30,126 @@ def signed(value: float, digits: int = 3) -> str:
     return f"{value:z.{digits}f}".replace("-", "−")
 
 
+# --- Three examples: a second bias ---------------------------------------------------------------------------
+
+EXAMPLES = np.array([-3.0, -3.0, 9.0])
+BEGIN, PULL_RATE, N_PULLS, N_DRAWN = 5.0, 0.05, 2000, 200
+ROLES = ("each", "random", "whole")
+
+
+@dataclass(frozen=True)
+class ThreeState(State):
+    max_norm: float = control(4.0, label="threshold c", log=(0.5, 32), n_stops=25)
+
+
+@dataclass(frozen=True)
+class ThreeResult:
+    """Mean gradients at `places`: unclipped ("raw"), of the examples clipped one by one ("each"), their mean clipped
+    ("whole"). `rests` at `thresholds` and `rest` at c are by formula, `measured` and `here` by descent with "each",
+    with one example at "random" in each step (the mean of 200 runs), and with the "whole" batch.
+    """
+
+    state: ThreeState
+    places: np.ndarray
+    pulls: dict[str, np.ndarray]
+    thresholds: np.ndarray
+    rests: np.ndarray
+    rest: float
+    measured: dict[str, np.ndarray]
+    here: dict[str, float]
+
+
+THREE_THRESHOLDS = np.array(controls_of(ThreeState)["max_norm"].values)
+PULL_PLACES = np.linspace(-6, 11, 86)
+
+
+def rest_of_three(max_norm: np.ndarray | float) -> np.ndarray | float:
+    """Where the clipped pulls of examples at −3, −3 and 9 cancel: at −3 + c/2, and from c = 8 on at the minimum, 1."""
+    return np.minimum(-3 + np.asarray(max_norm) / 2, 1)
+
+
+@lru_cache(maxsize=64)
+def pull_to_rest(thresholds: tuple[float, ...]) -> dict[str, np.ndarray]:
+    """Where descent from 5 comes to rest, (thresholds), for each of ROLES: means over the last quarter of the steps."""
+    c = np.array(thresholds)[:, None]
+    drawn = np.random.default_rng(3).choice(EXAMPLES, size=(N_PULLS, N_DRAWN))
+    x = {role: np.full((len(c), N_DRAWN if role == "random" else 1), BEGIN) for role in ROLES}
+    total = {role: np.zeros(len(c)) for role in ROLES}
+    for step in range(N_PULLS):
+        x["each"] = x["each"] - PULL_RATE * np.clip(x["each"] - EXAMPLES, -c, c).mean(-1, keepdims=True)
+        x["random"] = x["random"] - PULL_RATE * np.clip(x["random"] - drawn[step], -c, c)
+        x["whole"] = x["whole"] - PULL_RATE * np.clip(x["whole"] - EXAMPLES.mean(), -c, c)
+        if step >= 3 * N_PULLS // 4:
+            for role in ROLES:
+                total[role] += x[role].mean(-1)
+    return {role: frozen(4 * value / N_PULLS) for role, value in total.items()}
+
+
+def pull(state: ThreeState) -> ThreeResult:
+    c, stops = state.max_norm, tuple(THREE_THRESHOLDS.tolist())
+    measured = pull_to_rest(stops)
+    at = stops.index(c) if c in stops else None
+    here = {role: float(pull_to_rest((c,))[role][0] if at is None else measured[role][at]) for role in ROLES}
+    gaps = PULL_PLACES[:, None] - EXAMPLES
+    return ThreeResult(
+        state=state,
+        places=PULL_PLACES,
+        pulls={
+            "raw": gaps.mean(-1),
+            "each": np.clip(gaps, -c, c).mean(-1),
+            "whole": np.clip(gaps.mean(-1), -c, c),
+        },
+        thresholds=THREE_THRESHOLDS,
+        rests=rest_of_three(THREE_THRESHOLDS),
+        rest=float(rest_of_three(c)),
+        measured=measured,
+        here=here,
+    )
+
+
+def read_three(result: ThreeResult) -> str:
+    """The live sentence of the three examples."""
+    c, here = f"{result.state.max_norm:.3g}", result.here
+    where = (
+        f"x = −3 + c/2 = {signed(result.rest, 2)}"
+        if result.rest < 1
+        else "x = 1, the minimum, since near it no pull is cut"
+    )
+    return (
+        f"Examples at −3, −3 and 9, each clipped at c = {c}: their pulls cancel at {where}; measured "
+        f"{signed(here['each'], 2)}, and {signed(here['random'], 1)} if one example is drawn at random in each step. "
+        f"Their mean, clipped whole, comes to rest at {signed(here['whole'], 2)}."
+    )
+
+
+def hold_three(state: ThreeState, panel: str, x: float, y: float) -> ThreeState:
+    """The mouse moves the threshold on the right, from stop to stop."""
+    return state if panel != "rest" else replace(state, max_norm=snap("max_norm", ThreeState, x))
+
+
+THREE = Demo(
+    ThreeState,
+    pull,
+    ThreeExamplesFigure,
+    read_three,
+    presets={
+        "each clipped": Preset(ThreeState(), "Unclipped, the three balance at 1. Whose pull is cut here?"),
+        "a tighter c": Preset(ThreeState(max_norm=1.0), "Where does the run go if every example has nearly one vote?"),
+        "just enough": Preset(
+            ThreeState(max_norm=8.0), "From here on no pull is cut at the minimum. Who still rests below it?"
+        ),
+    },
+    drag=hold_three,
+)
+
 # --- Heavy-tailed noise in a bowl ---------------------------------------------------------------------------
 
 DIMENSIONS, N_STEPS, N_SEEDS = 10, 200, 300
 _EULER = 12  # M of Euler's method: half the number of its terms
 CHART_ENDS = 1000.0
 ALPHAS = ("2", "1.7", "1.5", "1.2")
-SHARES = np.geomspace(1, 1 / N_SEEDS, 61)
+# Close together at the top too, where nearly all runs end above a loss.
+SHARES = np.concatenate([1 - np.geomspace(1e-4, 0.1, 16), np.geomspace(0.89, 1 / N_SEEDS, 50)])
 
 
 @dataclass(frozen=True)
@@ -626,7 +740,7 @@ FLIPS = Demo(
 
 # --- For the lesson ---------------------------------------------------------------------------------------------
 
-DEMOS = {"tails": TAILS, "returns": RETURNS, "losses": LOSSES, "flips": FLIPS}
+DEMOS = {"three": THREE, "tails": TAILS, "returns": RETURNS, "losses": LOSSES, "flips": FLIPS}
 
 
 def ends_unclipped(alpha: float, learning_rates: tuple[float, ...], n_seeds: int = 1000) -> np.ndarray:
