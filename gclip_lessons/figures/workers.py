@@ -35,7 +35,7 @@ class WorkersFigure(style.LiveFigure):
         self._lone = Arrow(self, plane, "lone", head=0.1, **WORKER_STYLE)
         self._others = Arrow(self, plane, "others", head=0.1, **WORKER_STYLE)
         self._arc = self.moving(plane.plot([], [], **style.THRESHOLD_STYLE)[0], "arc")
-        self._last = Arrow(self, plane, "clipped last", head=0.11, **style.CLIPPED_STYLE)
+        self._last = Arrow(self, plane, "clipped last", head=0.14, **style.CLIPPED_STYLE | {"linewidth": 4})
         self._first = Arrow(self, plane, "clipped first", head=0.11, **style.OTHER_STYLE)
         self._mean = Arrow(self, plane, "mean", head=0.11, **style.RAW_STYLE)
         words = {"fontsize": 10.5, "color": style.MUTED}

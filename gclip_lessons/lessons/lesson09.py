@@ -22,7 +22,7 @@ from gclip_lessons.models import DeepNet, Logistic
 @dataclass(frozen=True)
 class WorkersState(State):
     max_norm: float = control(1.0, label="threshold c", log=(0.1, 20), n_stops=47)
-    lone: float = control(8.0, label="the one worker's norm", linear=(0.5, 12), n_stops=47)
+    lone: float = control(8.0, label="norm of the one", linear=(0.5, 12), n_stops=47)
     workers: int = control(4, label="workers", whole=(2, 16))
 
 
@@ -129,7 +129,7 @@ class LeavingState(State):
     max_norm: float = control(1.0, label="threshold C", log=(0.05, 20), n_stops=53)
     noise: float = control(1.0, label="noise σ", log=(0.1, 10), n_stops=41)
     examples: str = control("100", label="examples", choices=("25", "100", "400"))
-    leaver: int = control(1, label="who leaves, by length", whole=(1, 25))
+    leaver: int = control(1, label="who leaves", whole=(1, 25))
 
 
 @dataclass(frozen=True)

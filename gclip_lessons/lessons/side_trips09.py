@@ -74,10 +74,10 @@ COMPARED_WITH = {"AGC": "‖w‖", "LARS": "‖w‖", "Adafactor": "past gradien
 @dataclass(frozen=True)
 class RelativesState(State):
     rule: str = control("clipping", label="rule", choices=tuple(RULES))
-    norm: float = control(10.0, label="norm n of the gradient", log=(0.01, 100), n_stops=81)
+    norm: float = control(10.0, label="gradient norm n", log=(0.01, 100), n_stops=81)
     angle: float = control(20.0, label="its direction", linear=(0, 90), n_stops=91)
     threshold: float = control(1.0, label="threshold c (λ, τ, d)", log=(0.01, 10), n_stops=61)
-    reference: float = control(1.0, label="‖w‖, or past gradients", log=(0.01, 100), n_stops=81)
+    reference: float = control(1.0, label="‖w‖ or past g", log=(0.01, 100), n_stops=81)
 
 
 @dataclass(frozen=True)
