@@ -269,6 +269,13 @@ def test_the_error_is_a_u_whose_bottom_moves_with_noise_and_number():
     assert lesson.share_clipped_at_best() == "few"
     norms = np.linalg.norm(lesson.leave(lesson.LeavingState()).grads, axis=1)
     assert np.sum(norms > best["100", 1.0]) == 2
+    noisy = lesson.leave(lesson.LeavingState(noise=10.0))  # there the rule of thumb, the median, comes near
+    assert 0.25 < np.mean(norms > noisy.best) < 0.5
+    at_median = [
+        lesson.leave(lesson.LeavingState(noise=s, max_norm=float(np.median(norms)))).error for s in (1.0, 10.0)
+    ]
+    assert at_median[1] < 1.15 * noisy.errors.min()
+    assert at_median[0] > 4 * lesson.leave(lesson.LeavingState()).errors.min()
 
 
 def test_the_u_survives_training():

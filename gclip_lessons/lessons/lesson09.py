@@ -22,8 +22,8 @@ from gclip_lessons.models import DeepNet, Logistic
 @dataclass(frozen=True)
 class WorkersState(State):
     max_norm: float = control(1.0, label="threshold c", log=(0.1, 20), n_stops=47)
-    lone: float = control(8.0, label="norm of the one", linear=(0.5, 12), n_stops=47)
     workers: int = control(4, label="workers", whole=(2, 16))
+    lone: float = control(8.0, label="norm of the one", linear=(0.5, 12), n_stops=47)
 
 
 @dataclass(frozen=True)
