@@ -1,6 +1,7 @@
 """Toy losses, one family a file. All compute in float64, for any number of runs at once."""
 
 from gclip_lessons.models.cosh import Cosh
+from gclip_lessons.models.deep_net import DeepNet
 from gclip_lessons.models.gradient_check import check_gradient
 from gclip_lessons.models.line import LineFit
 from gclip_lessons.models.logistic import Logistic, clipped_root
@@ -18,6 +19,7 @@ __all__ = [
     "MODELS",
     "RNN",
     "Cosh",
+    "DeepNet",
     "LineFit",
     "Logistic",
     "Model",
@@ -48,4 +50,7 @@ MODELS: dict[str, Model] = {
     "wells": Wells(width=0.7),
     "line": LineFit([0.0, 1.0, 2.0, 4.0], [1.0, 3.0, 2.0, 5.0]),
     "two_layer": TwoLayer([[0.0, 1.0], [1.0, -1.0], [0.5, 2.0]], [1.0, -1.0, 0.5], hidden=4),
+    "deep_net": DeepNet([[0.0, 1.0], [1.0, -1.0], [0.5, 2.0]], [1.0, -1.0, 0.5], (4, 3)),
+    "deep_linear_net": DeepNet([[0.0, 1.0], [1.0, -1.0], [0.5, 2.0]], [1.0, -1.0, 0.5], (3,), linear=True),
+    "deep_ntk_net": DeepNet([[0.0, 1.0], [1.0, -1.0], [0.5, 2.0]], [1.0, -1.0, 0.5], (4, 3), ntk=True),
 }
