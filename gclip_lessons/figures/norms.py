@@ -104,7 +104,7 @@ class NormsFigure(style.LiveFigure):
             return
         share = 100 * result.clip_fraction(c)
         for level, axes in zip(self._levels, self.axes.values(), strict=True):
-            level.set_data(axes.get_xlim(), [c, c])
+            level.set_data(np.linspace(*axes.get_xlim(), 3), [c, c, c])
         self._cut.set_xy(np.transpose(_stairs(self._edges, self._counts, c)))
         self._dot.set_data([share], [c])
         self._says.set_text(f"c = {_words(c)} would have clipped {share:.1f}%")
