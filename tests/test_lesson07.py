@@ -234,6 +234,14 @@ def test_autoclip_leaves_a_tenth_alone_and_so_clips_nine_tenths():
     assert quarters == sorted(quarters, reverse=True), "fewer and fewer"
 
 
+def test_after_a_rise_autoclip_needs_nine_times_what_it_has_seen():
+    norms = np.where(np.arange(1200) < 100, 1.0, 10.0)
+    path = follow(THRESHOLDS["percentile"](), norms)
+    np.testing.assert_allclose(path, autoclip(norms, 10.0))
+    assert path[:990].max() == 1.0
+    assert path[1010] == 10.0
+
+
 @pytest.fixture(scope="module")
 def fresh():
     """`measure` of each rule on 40 seeds that the lesson does not use."""

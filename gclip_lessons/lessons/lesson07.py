@@ -150,12 +150,12 @@ LOG = watch(
 class RulesState(State):
     stream: str = control("flat", label="norms", choices=STREAMS)
     rule: str = control("AutoClip", label="picked rule", choices=tuple(SHORT.values()))
-    percentile: float = control(10.0, label="AutoClip: percentile p", linear=(0, 100), n_stops=51)
-    quantile: float = control(0.5, label="tracker: quantile γ", linear=(0.02, 0.98), n_stops=49)
-    max_z: float = control(2.5, label="ZClip: largest z", linear=(0.5, 6), n_stops=56)
-    factor: float = control(1.05, label="AdaGC: factor λ", linear=(1, 2), n_stops=21)
-    theta: float = control(5000.0, label="SPAM: factor θ", log=(5, 50_000), n_stops=41)
-    max_norm: float = control(1.0, label="fixed c, warm-up", log=(0.1, 100), n_stops=61)
+    percentile: float = control(10.0, label="AutoClip's p", linear=(0, 100), n_stops=51)
+    quantile: float = control(0.5, label="tracker's γ", linear=(0.02, 0.98), n_stops=49)
+    max_z: float = control(2.5, label="ZClip's z", linear=(0.5, 6), n_stops=56)
+    factor: float = control(1.05, label="AdaGC's λ", linear=(1, 2), n_stops=21)
+    theta: float = control(5000.0, label="SPAM's θ", log=(5, 50_000), n_stops=41)
+    max_norm: float = control(1.0, label="fixed c", log=(0.1, 100), n_stops=61)
 
 
 MAKE: dict[str, tuple[str, Callable[[np.ndarray | float], ThresholdRule]]] = {
