@@ -355,6 +355,17 @@ def test_the_sentence_of_a_log_counts():
     assert re.search(r"times the trend\. The tracker would have clipped 50\.\d%\.$", tracker_said)
 
 
+def test_the_sentence_of_a_log_with_one_spike(tmp_path):
+    path = tmp_path / "norms.csv"
+    path.write_text("\n".join(map(str, SPECIAL["spike"])))
+    demo = lesson.your_run(path)
+    for c, words in (
+        (45.0, "It cuts the one spike, and leaves it at 40.9 times the trend."),
+        (100.0, "It does not cut the one spike, and leaves it at 81.8 times the trend."),
+    ):
+        assert lesson.read_log(demo.compute(demo.state(max_norm=c))).endswith(words)
+
+
 SPECIAL = {
     "one": [3.0],
     "constant": [1.0] * 40,

@@ -121,7 +121,10 @@ def read_log(shown: Advice) -> str:
         top = at[size.argmax()]
         left = short(min(norms[top], c) / shown.trend[top])
         cut = int(over[at].sum())
-        words += f". It cuts {cut} of {at.size} spikes, and leaves the largest of them at {left} times the trend"
+        if at.size == 1:
+            words += f". It {'cuts' if cut else 'does not cut'} the one spike, and leaves it at {left} times the trend"
+        else:
+            words += f". It cuts {cut} of {at.size} spikes, and leaves the largest of them at {left} times the trend"
     if shown.rule:
         seen = len(shown.paths.get(shown.rule, ()))
         of = f" of the last {seen:,}" if seen < norms.size else ""
