@@ -682,7 +682,7 @@ PUBLISHED = (
     Recipe("GPT-3 175B, 2020", 1.0, "Adam", 0.6e-4),
     Recipe("DDPM on CIFAR-10, 2020", 1.0, "Adam", 2e-4),
     Recipe("DETR, 2020", 0.1, "AdamW", 1e-4),
-    Recipe("nanoGPT, 2022", 1.0, "AdamW", 6e-4),
+    Recipe("nanoGPT", 1.0, "AdamW", 6e-4),
     Recipe("LLaMA 65B, 2023", 1.0, "AdamW", 1.5e-4),
     Recipe("CleanRL, PPO", 0.5, "Adam", 2.5e-4),
     Recipe("Stable-Baselines3, DQN", 10.0, "Adam", 1e-4),
