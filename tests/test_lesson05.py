@@ -463,6 +463,12 @@ def test_a_final_loss_in_words(loss, words):
     assert lesson._final(loss) == words
 
 
+def test_the_thin_line_of_the_map_joins_pairs_of_one_product():
+    for rate, c in ((0.5, 1.0), (0.002, 300.0)):
+        line = 10 ** lesson.MAP.figure(lesson.pick(lesson.MapState(learning_rate=rate, max_norm=c))).data("same ηc")
+        assert line.prod(-1) == pytest.approx(np.full(3, rate * c))
+
+
 @pytest.mark.parametrize("preset", lesson.MAP.presets)
 def test_the_numbers_of_the_maps_sentence(preset):
     state = lesson.MAP.presets[preset].state
@@ -783,6 +789,19 @@ def test_the_sleeping_clip_is_awake_from_another_start():
     awake = lesson.hide(lesson.HiddenState(puzzle="D", max_norm=1e4, x=-2.4, y=-1.4))
     assert awake.clipped["picture"]
     assert awake.apart > lesson.FOUND
+
+
+@pytest.mark.parametrize("c", [1650.0, 1655.0])
+def test_a_clip_of_ones_own_is_not_taken_for_that_of_the_picture(c):
+    """The longest gradient of this picture is 1655.06, so its own clip sleeps: there is nothing to be found."""
+    own = lesson.hide(lesson.HiddenState(puzzle="D", max_norm=c))
+    assert own.apart <= lesson.FOUND
+    assert own.clipped == {"picture": False, "yours": True}
+    sentence = lesson.read_hidden(own)
+    assert "found" not in sentence
+    assert f"at c = {c:g}, but the picture is not clipped at any step. The longest gradient is 1,655" in sentence
+    asleep = lesson.read_hidden(lesson.hide(lesson.HiddenState(puzzle="D", max_norm=1e4)))
+    assert "but neither is clipped at any step. The longest gradient is 1,655" in asleep
 
 
 @pytest.mark.parametrize("puzzle", lesson.PUZZLES)

@@ -13,26 +13,18 @@ from gclip_lessons.figures.cloud import CloudFigure
 from gclip_lessons.figures.fates import FatesFigure
 from gclip_lessons.figures.jacobians import JacobiansFigure
 from gclip_lessons.figures.parts import power_of_ten
-from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of, snap
+from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of, frozen, snap
 from gclip_lessons.models import RNN, Recurrence
 
 UNIT = Recurrence()
 WINDOW = (3.0, 7.0, -4.0, 0.0)  # of the pictures: w from, to, b from, to
-ARRIVED = (
-    0.05  # a run has arrived when its loss is no larger; on the plateau it is .09, on top of the cliff .2 and more
-)
-
-
-def _kept(values: np.ndarray) -> np.ndarray:
-    """The same array, read-only: what a cache hands out again must stay as it is."""
-    values.flags.writeable = False
-    return values
+ARRIVED = 0.05  # the loss of a run that has arrived, at most; on the plateau it is .09, on top of the cliff .2 and more
 
 
 @lru_cache(maxsize=1)
 def surface(n: int = 640) -> np.ndarray:
     """The loss over the window, (n, n), b along the first axis, at the centres of n × n cells."""
-    return _kept(np.stack([UNIT.loss_and_grad(row)[0] for row in cells(n)]))
+    return frozen(np.stack([UNIT.loss_and_grad(row)[0] for row in cells(n)]))
 
 
 def cells(n: int) -> np.ndarray:
@@ -91,7 +83,7 @@ def descend(w: float, b: float, max_norm: float, learning_rate: float) -> np.nda
         norm = np.sqrt(np.vecdot(grad, grad))
         scale = np.minimum(limits, norm) / np.maximum(norm, 1e-300)
         path[step + 1] = path[step] - learning_rate * scale[:, None] * grad
-    return _kept(path)
+    return frozen(path)
 
 
 def descend_both(state: CliffState) -> CliffResult:
@@ -222,13 +214,13 @@ def follow(
                 going = going[length * (n_steps - step) > 1e-3]
         frames[-1, chunk] = theta
     loss = np.concatenate([UNIT.loss_and_grad(frames[-1, k : k + _CHUNK])[0] for k in range(0, len(starts), _CHUNK)])
-    return Flights(*map(_kept, (frames, loss, largest, longest)))
+    return Flights(*map(frozen, (frames, loss, largest, longest)))
 
 
 # --- Paint a thousand fates ---------------------------------------------------------------------------------
 
 GRID = 32  # starts along each side of the window
-STARTS = _kept(cells(GRID).reshape(-1, 2))
+STARTS = frozen(cells(GRID).reshape(-1, 2))
 FATE_STEPS, FATE_RATE = 160, 1.0
 BRUSH = 0.2  # its radius
 FATES_OF = ("arrived", "thrown", "under way")
@@ -277,7 +269,7 @@ def all_fates() -> np.ndarray:
     stops = np.array(controls_of(FatesState)["max_norm"].values)
     every = np.tile(STARTS, (len(stops), 1))
     flights = follow(every, np.repeat(stops, len(STARTS)), FATE_RATE, FATE_STEPS)
-    return _kept(fates_of(flights).reshape(len(stops), -1))
+    return frozen(fates_of(flights).reshape(len(stops), -1))
 
 
 @lru_cache(maxsize=16)
@@ -286,7 +278,7 @@ def fates_at(max_norm: float) -> np.ndarray:
     stops = controls_of(FatesState)["max_norm"].values
     if max_norm in stops:
         return all_fates()[stops.index(max_norm)]
-    return _kept(fates_of(follow(STARTS, max_norm, FATE_RATE, FATE_STEPS)))
+    return frozen(fates_of(follow(STARTS, max_norm, FATE_RATE, FATE_STEPS)))
 
 
 def look_up(state: FatesState) -> FatesResult:
@@ -446,7 +438,7 @@ def _loss_at(name: str, state: CloudState) -> np.ndarray:
 @lru_cache(maxsize=4)
 def _losses(max_norm: float) -> np.ndarray:
     """The loss of every frame of the cloud, (frames, 1000)."""
-    return _kept(np.stack([UNIT.loss_and_grad(frame)[0] for frame in cloud(max_norm).frames]))
+    return frozen(np.stack([UNIT.loss_and_grad(frame)[0] for frame in cloud(max_norm).frames]))
 
 
 def read_cloud(result: CloudResult) -> str:

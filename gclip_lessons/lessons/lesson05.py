@@ -14,7 +14,7 @@ from gclip_lessons.figures.ceiling import CeilingFigure
 from gclip_lessons.figures.hidden_clip import HiddenClipFigure
 from gclip_lessons.figures.rate_map import PathMapFigure
 from gclip_lessons.figures.zigzag import ZigzagFigure
-from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of, snap
+from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of, frozen, signed, snap
 from gclip_lessons.models import Cosh, Model, Power, Quadratic, Rosenbrock, Wells
 from gclip_lessons.optimizers import SGD
 from gclip_lessons.training import sweep
@@ -38,13 +38,6 @@ def walk(
         params = ahead
 
 
-def frozen(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return the arrays read-only: what a cache gives out again and again, nobody may change."""
-    for array in arrays:
-        array.setflags(write=False)
-    return arrays
-
-
 @dataclass(frozen=True)
 class Run:
     """One run: its points (steps, 2) and gradient norms (steps) after so many `steps`, which need not be all.
@@ -59,7 +52,8 @@ class Run:
     gone: int | None
 
     def __post_init__(self) -> None:
-        frozen(self.steps, self.points, self.norm)
+        for array in (self.steps, self.points, self.norm):
+            frozen(array)
 
 
 # --- Curvature, and the ceiling over it ---------------------------------------------------------------------------
@@ -345,8 +339,8 @@ def final_losses(loss: str) -> tuple[np.ndarray, np.ndarray]:
         thresholds=np.append(thresholds, np.inf),
         n_steps=N_MAP,
     )
-    final = np.where(np.isfinite(path.loss[-1]), path.loss[-1] - land.least, np.inf)
-    return frozen(final)[0][:, :-1], final[:, -1]
+    final = frozen(np.where(np.isfinite(path.loss[-1]), path.loss[-1] - land.least, np.inf))
+    return final[:, :-1], final[:, -1]
 
 
 @lru_cache(maxsize=64)
@@ -357,7 +351,7 @@ def picked(loss: str, learning_rate: float, max_norm: float) -> tuple[np.ndarray
     steps = itertools.islice(walk(land.model, start, learning_rate, thresholds), N_MAP + 1)
     points = np.array([point for point, _ in steps])
     with np.errstate(all="ignore"):
-        return frozen(points, land.model.loss_and_grad(points, 0)[0] - land.least)
+        return frozen(points), frozen(land.model.loss_and_grad(points, 0)[0] - land.least)
 
 
 def pick(state: MapState) -> MapResult:
@@ -467,13 +461,13 @@ class WellsResult:
     model = WELLS_MODEL
 
 
-THRESHOLDS = frozen(np.array(controls_of(WellsState)["max_norm"].values))[0]
+THRESHOLDS = frozen(np.array(controls_of(WellsState)["max_norm"].values))
 
 
 @cache
 def thousand_starts() -> np.ndarray:
     """The starts N(0, SPREAD²) that every threshold shares, (N_STARTS, 2)."""
-    return frozen(np.random.default_rng(0).normal(0.0, SPREAD, (N_STARTS, 2)))[0]
+    return frozen(np.random.default_rng(0).normal(0.0, SPREAD, (N_STARTS, 2)))
 
 
 def last_losses(learning_rate: float, thresholds: np.ndarray, starts: np.ndarray) -> np.ndarray:
@@ -488,7 +482,7 @@ def last_losses(learning_rate: float, thresholds: np.ndarray, starts: np.ndarray
 def quartiles(learning_rate: float) -> np.ndarray:
     """Lower quartile, median and upper quartile of the thousand final losses at every one of THRESHOLDS, (3, C)."""
     losses = last_losses(learning_rate, THRESHOLDS, thousand_starts())
-    return frozen(np.percentile(losses, [25, 50, 75], axis=1))[0]
+    return frozen(np.percentile(losses, [25, 50, 75], axis=1))
 
 
 @lru_cache(maxsize=64)
@@ -498,7 +492,7 @@ def band(learning_rate: float, max_norm: float) -> np.ndarray:
     if max_norm in stops:
         return quartiles(learning_rate)[:, stops.index(max_norm)]
     losses = last_losses(learning_rate, np.array([max_norm]), thousand_starts())
-    return frozen(np.percentile(losses[0], [25, 50, 75]))[0]
+    return frozen(np.percentile(losses[0], [25, 50, 75]))
 
 
 def bounce(state: WellsState) -> WellsResult:
@@ -542,17 +536,13 @@ class Placed(Protocol):
 
 def place(state: Placed) -> str:
     """The start of a state in words, with true minus signs."""
-    return f"({_zero(state.x):g}, {_zero(state.y):g})".replace("-", "−")
-
-
-def _zero(value: float) -> float:
-    """Without the sign of a negative zero, and without digits that arithmetic left behind."""
-    return round(value, 6) + 0.0
+    x, y = round(state.x, 6), round(state.y, 6)  # without digits that arithmetic left behind
+    return f"({x:zg}, {y:zg})".replace("-", "−")
 
 
 def two(value: float) -> str:
-    """A loss to two decimals with a true minus, and no minus before zero."""
-    return f"{_zero(round(value, 2)):.2f}".replace("-", "−")
+    """A loss to two decimals."""
+    return signed(value, 2)
 
 
 def hold_wells(state: WellsState, panel: str, x: float, y: float) -> WellsState:
@@ -623,12 +613,11 @@ def hide(state: HiddenState) -> HiddenResult:
     limits = np.array([hidden, state.max_norm])
     start = np.array([[state.x, state.y]] * 2)
     steps = itertools.islice(walk(HiddenResult.model, start, rate, limits), N_HIDDEN + 1)
-    points, norms = (np.array(values) for values in zip(*steps, strict=True))
+    points, norms = (frozen(np.array(values)) for values in zip(*steps, strict=True))
     with np.errstate(all="ignore"):
         apart = np.hypot(*(points[:, 0] - points[:, 1]).T).max()
-        lengths = rate * np.minimum(norms[:-1], limits)
+        lengths = frozen(rate * np.minimum(norms[:-1], limits))
     names = ("picture", "yours")
-    frozen(points, lengths)
     return HiddenResult(
         state,
         rate,
@@ -645,10 +634,11 @@ def read_hidden(result: HiddenResult) -> str:
     state, c = result.state, plain(result.state.max_norm)
     begin = f"Picture {state.puzzle}, η = {result.learning_rate:g}, from {place(state)}:"
     if result.apart <= FOUND:
-        if any(result.clipped.values()):
+        if result.clipped["picture"]:
             return f"{begin} found. With c = {c} the two paths are never more than {FOUND:g} apart: there was a clip."
+        unclipped = "the picture is not" if result.clipped["yours"] else "neither is"
         return (
-            f"{begin} the two paths are one at c = {c}, but neither is clipped at any step. The longest gradient is "
+            f"{begin} the two paths are one at c = {c}, but {unclipped} clipped at any step. The longest gradient is "
             f"{result.longest:,.0f}: every c above it draws this picture. Where would the clip wake up?"
         )
     if not np.isfinite(result.apart) or result.apart > 100:

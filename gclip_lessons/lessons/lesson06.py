@@ -9,8 +9,20 @@ from gclip_lessons.exercises import Exercise, Misconception, Option, Prediction,
 from gclip_lessons.figures.resting import RestingFigure
 from gclip_lessons.figures.tug import TugFigure
 from gclip_lessons.figures.ucurve import UCurveFigure
-from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of, side_trips06, snap
-from gclip_lessons.lessons.side_trips06 import FLIPS, LOSSES, RETURNS, TAILS, frozen, signed
+from gclip_lessons.lessons import (
+    Demo,
+    Lesson,
+    Preset,
+    State,
+    clamp,
+    control,
+    controls_of,
+    frozen,
+    side_trips06,
+    signed,
+    snap,
+)
+from gclip_lessons.lessons.side_trips06 import FLIPS, LOSSES, RETURNS, TAILS
 from gclip_lessons.models.logistic import clipped_root, slope_grads
 
 # --- The U: error of a clipped average against the threshold ------------------------------------------------

@@ -13,21 +13,9 @@ from gclip_lessons.figures.flips import FlipsFigure
 from gclip_lessons.figures.losses import LossesFigure
 from gclip_lessons.figures.returns import ReturnsFigure
 from gclip_lessons.figures.tails import TailsFigure
-from gclip_lessons.lessons import Demo, Preset, State, clamp, control, controls_of
+from gclip_lessons.lessons import Demo, Preset, State, clamp, control, controls_of, frozen, signed
 from gclip_lessons.models.logistic import clipped_root, slope_grads
 from gclip_lessons.models.robust import clipped_mean, cross_entropy_derivative, huber_derivative, squared_derivative
-
-
-def frozen(array: np.ndarray) -> np.ndarray:
-    """Return the array, read-only from now on: it leaves a cache, and a change would stay there."""
-    array.setflags(write=False)
-    return array
-
-
-def signed(value: float, digits: int = 3) -> str:
-    """So many decimals with a true minus; what rounds to zero has no sign."""
-    return f"{value:z.{digits}f}".replace("-", "−")
-
 
 # --- Heavy-tailed noise in a bowl ---------------------------------------------------------------------------
 
