@@ -849,6 +849,39 @@ def test_the_mouse_moves_the_start_and_the_plateau():
 # ---- walking
 
 
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: lesson.clipped_run("hill", 10, 0.5, 1.0), "loss must be one of 'cosh', 'x⁴', 'bowl'; got 'hill'"),
+        (lambda: lesson.raw_runs("hill", (0.5,)), "loss must be one of 'cosh', 'x⁴', 'bowl'; got 'hill'"),
+        (lambda: lesson.final_losses("x⁴"), "loss must be one of 'cosh', 'bowl', 'Rosenbrock'; got 'x⁴'"),
+        (lambda: lesson.picked("x⁴", 0.5, 1.0), "loss must be one of 'cosh', 'bowl', 'Rosenbrock'; got 'x⁴'"),
+        (lambda: lesson.picked("cosh", 0.5, 0.0), r"max_norm must be > 0 in every run; got \[0\.\]"),
+        (lambda: lesson.clipped_run("cosh", 10, -0.5, 1.0), r"learning_rate must be > 0 and finite.*got -0\.5"),
+        (lambda: lesson.clipped_run("cosh", 10, 0.5, math.nan), "max_norm must be > 0; got nan"),
+        (lambda: lesson.last_losses(0.5, np.array([1.0, -1.0]), np.zeros(2)), "max_norm must be > 0 in every run"),
+        (lambda: lesson.last_losses(0.5, np.ones(1), np.zeros((4, 3))), r"params must be \(\*runs, 2\); got shape"),
+    ],
+)
+def test_what_does_not_fit_is_refused(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
+def test_no_menu_has_to_be_waited_for():
+    """Opening an explorer computes the batches of every entry of its menus."""
+    for demo, field, batches in (
+        (lesson.WALL, "loss", lesson.raw_runs),
+        (lesson.MAP, "loss", lesson.final_losses),
+        (lesson.WELLS, "learning_rate", lesson.quartiles),
+    ):
+        demo.compute(demo.state())
+        before = batches.cache_info().misses
+        for entry in controls_of(demo.state)[field].values:
+            demo.compute(demo.state(**{field: entry}))
+        assert batches.cache_info().misses == before
+
+
 def test_walk_begins_at_the_start_clips_and_does_not_raise():
     model = lesson.SURFACES["cosh"].model
     start = np.array([[3.0, 1.0], [3.0, 1.0], [400.0, 0.0]])

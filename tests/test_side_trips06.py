@@ -242,6 +242,31 @@ def test_the_factor_between_unlucky_and_middle_is_the_same_at_every_rate(alpha, 
     assert np.quantile(other, 0.9) / np.median(other) == pytest.approx(factor, rel=0.02)
 
 
+@pytest.mark.parametrize("rate", [0.3, 1.0, 1.6])
+def test_the_scale_is_the_sum_of_all_past_steps(rate):
+    for alpha in (1.2, 2.0):
+        plain = sum(abs(rate * (1 - rate) ** k) ** alpha for k in range(400)) ** (1 / alpha)
+        assert trips.settled_scale(alpha, rate) == pytest.approx(plain)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: trips.settled_scale(1.5, 2.0), r"learning_rate must lie between 0 and 2; got 2\.0"),
+        (lambda: trips.settled_scale(1.5, np.array([0.1, 0.0])), "learning_rate must lie between 0 and 2; got"),
+        (lambda: trips.settled_scale(1.5, math.nan), "learning_rate must lie between 0 and 2; got nan"),
+        (lambda: trips.end_in_a_bowl(np.ones((3, 2)), np.ones(1), np.ones(1)), r"noise must be \(steps.*\(3, 2\)"),
+        (lambda: trips.end_in_a_bowl(np.ones((3, 2, 1)), np.zeros(1), np.ones(1)), "learning_rate must be > 0"),
+        (lambda: trips.end_in_a_bowl(np.ones((3, 2, 1)), np.ones(1), -np.ones(1)), "max_norm must be > 0"),
+        (lambda: trips.flip_evenly(-0.1), r"flipped must lie between 0 and 1; got -0\.1"),
+        (lambda: trips.flip_evenly(math.nan), "flipped must lie between 0 and 1; got nan"),
+    ],
+)
+def test_what_does_not_fit_is_refused(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
 def test_the_law_of_gaussian_noise_is_that_of_a_sum_of_ten_squares():
     losses = np.geomspace(0.3, 60, 40)
     exact = [math.exp(-x / 2) * math.fsum((x / 2) ** j / math.factorial(j) for j in range(5)) for x in losses]

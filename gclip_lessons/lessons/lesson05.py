@@ -1,10 +1,10 @@
 """Lesson 05, why clipping can be faster: curvature that grows with the gradient, and runs that one should not trust."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -28,6 +28,7 @@ def walk(
     Rates and thresholds are (*runs) or single numbers; inf clips nothing. `train` records more and takes as many steps
     as it is told; here runs of a thousand steps end where they arrive.
     """
+    learning_rate, max_norm = SGD(learning_rate).learning_rate, ClipByGlobalNorm(max_norm).max_norm  # each is checked
     while True:
         with np.errstate(all="ignore"):
             grad = model.loss_and_grad(params, 0)[1]
@@ -117,10 +118,16 @@ class WallResult:
         return 2 / self.state.learning_rate * np.maximum(1.0, norm / self.state.max_norm)
 
 
+def _named(known: Mapping[str, Any], loss: str) -> Any:
+    if loss not in known:
+        raise ValueError(f"loss must be one of {', '.join(map(repr, known))}; got {loss!r}")
+    return known[loss]
+
+
 @lru_cache(maxsize=64)
 def clipped_run(loss: str, start: int, learning_rate: float, max_norm: float) -> Run:
     """The clipped run from (start, 1), up to the goal, to overflow, or to N_CLIPPED steps."""
-    surface = SURFACES[loss]
+    surface = _named(SURFACES, loss)
     points, norms = [], []
     for point, norm in itertools.islice(
         walk(surface.model, np.array([start, 1.0]), learning_rate, max_norm), N_CLIPPED + 1
@@ -139,7 +146,7 @@ def clipped_run(loss: str, start: int, learning_rate: float, max_norm: float) ->
 @lru_cache(maxsize=16)
 def raw_runs(loss: str, rates: tuple[float, ...], starts: tuple[int, ...] = STARTS) -> dict[tuple[int, float], Run]:
     """The unclipped runs from every one of `starts` with every rate, N_RAW steps in one batch, at the steps SHOWN."""
-    surface = SURFACES[loss]
+    surface = _named(SURFACES, loss)
     grid = np.array([[(start, 1.0)] * len(rates) for start in starts])
     arrives, gone = (np.full(grid.shape[:-1], -1) for _ in range(2))
     last_point, last_norm = grid.copy(), np.zeros(grid.shape[:-1])
@@ -190,6 +197,8 @@ def _raw_run(points: np.ndarray, norm: np.ndarray, arrives: int, gone: int) -> R
 def climb(state: WallState) -> WallResult:
     """Both runs from one start; an unclipped rate on a stop of the slider is looked up, another is computed."""
     stops = controls_of(WallState)["raw_rate"].values
+    for loss in SURFACES:  # whichever the menu may ask for next, so that it need not be waited for
+        raw_runs(loss, stops, STARTS)
     batch = (stops, STARTS) if state.raw_rate in stops else ((float(state.raw_rate),), (state.start,))
     surface = SURFACES[state.loss]
     clipped = clipped_run(state.loss, state.start, state.learning_rate, state.max_norm)
@@ -328,7 +337,7 @@ class MapResult:
 @cache
 def final_losses(loss: str) -> tuple[np.ndarray, np.ndarray]:
     """Losses above the minimum after N_MAP steps for every stop of the sliders, (rates, thresholds), and without c."""
-    land = LANDS[loss]
+    land = _named(LANDS, loss)
     rates, thresholds = (np.array(controls_of(MapState)[name].values) for name in ("learning_rate", "max_norm"))
     path = sweep(
         land.model,
@@ -346,7 +355,7 @@ def final_losses(loss: str) -> tuple[np.ndarray, np.ndarray]:
 @lru_cache(maxsize=64)
 def picked(loss: str, learning_rate: float, max_norm: float) -> tuple[np.ndarray, np.ndarray]:
     """The run at (η, c) and the one at (η, inf): points (N_MAP+1, 2 runs, 2), losses above the minimum (N_MAP+1, 2)."""
-    land = LANDS[loss]
+    land = _named(LANDS, loss)
     start, thresholds = np.array([land.start] * 2), np.array([max_norm, np.inf])
     steps = itertools.islice(walk(land.model, start, learning_rate, thresholds), N_MAP + 1)
     points = np.array([point for point, _ in steps])
@@ -355,6 +364,8 @@ def picked(loss: str, learning_rate: float, max_norm: float) -> tuple[np.ndarray
 
 
 def pick(state: MapState) -> MapResult:
+    for loss in LANDS:  # whichever the menu may ask for next
+        final_losses(loss)
     values, unclipped = final_losses(state.loss)
     points, losses = picked(state.loss, state.learning_rate, state.max_norm)
     controls = controls_of(MapState)
@@ -497,6 +508,8 @@ def band(learning_rate: float, max_norm: float) -> np.ndarray:
 
 def bounce(state: WellsState) -> WellsResult:
     """The runs of one start at every threshold, at the state's own and at none, all in one batch."""
+    for eta in WELLS_RATES:  # whichever the menu may ask for next
+        quartiles(float(eta))
     rate, limits = float(state.learning_rate), np.append(THRESHOLDS, [state.max_norm, np.inf])
     steps = walk(WELLS_MODEL, np.tile([state.x, state.y], (limits.size, 1)), rate, limits)
     path = np.array([point for point, _ in itertools.islice(steps, N_WELLS + 1)])
