@@ -98,6 +98,32 @@ def descend(w, b, c, rate, n_steps):
     return np.array(places), np.array(losses), np.array(norms)
 
 
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: lesson.follow([[5.0, -2.0]], -1.0, 0.1, 10), r"max_norm must be > 0; got -1\.0"),
+        (
+            lambda: lesson.follow([[5.0, -2.0]], 1.0, 0.0, 10),
+            r"learning_rate must be > 0 and finite.*got 0",
+        ),
+        (lambda: lesson.follow([[5.0, -2.0]], 1.0, 0.1, -3), "n_steps must be >= 1; got -3"),
+        (lambda: lesson.follow([[5.0, -2.0]], 1.0, 0.1, 10, -1), "every must be >= 1; got -1"),
+        (lambda: lesson.follow([5.0, -2.0], 1.0, 0.1, 10), r"starts must be \(runs, 2\).*got shape \(2,\)"),
+        (lambda: lesson.follow(np.ones((4, 3)), 1.0, 0.1, 10), r"got shape \(4, 3\)"),
+        (lambda: lesson.follow(np.ones((0, 2)), 1.0, 0.1, 10), r"not empty; got shape \(0, 2\)"),
+        (lambda: lesson.cloud(0.0), r"max_norm must be > 0; got 0\.0"),
+        (lambda: lesson.descend(5.0, -2.0, math.nan, 0.3), "max_norm must be > 0; got nan"),
+        (lambda: lesson.descend(5.0, -2.0, 1.0, math.inf), "learning_rate must be > 0 and finite.*got inf"),
+        (lambda: lesson.cells(0), "n must be >= 1; got 0"),
+        (lambda: lesson.networks(100), "n_steps must lie between 1 and 60; got 100"),
+        (lambda: lesson.networks(0), "n_steps must lie between 1 and 60; got 0"),
+    ],
+)
+def test_what_does_not_fit_is_refused(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
 # ---- one run at the cliff
 
 
@@ -662,7 +688,10 @@ def test_sentences_of_the_networks(radius, n_steps, c):
 
 @pytest.mark.parametrize(
     ("value", "says"),
-    [(0.00464, "0.0046"), (4.64e-4, "4.6·10⁻⁴"), (1.0, "1"), (9876.0, "9,900"), (0.0, "0"), (3.2e17, "3.2·10¹⁷")],
+    [
+        *((0.00464, "0.0046"), (4.64e-4, "4.6·10⁻⁴"), (1.0, "1"), (9876.0, "9,900"), (0.0, "0"), (3.2e17, "3.2·10¹⁷")),
+        *((-0.25, "−0.25"), (-4.6e-9, "−4.6·10⁻⁹"), (math.inf, "inf"), (-math.inf, "−inf"), (math.nan, "nan")),
+    ],
 )
 def test_numbers_have_two_digits(value, says):
     assert lesson.two_digits(value) == says

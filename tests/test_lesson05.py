@@ -463,6 +463,12 @@ def test_a_final_loss_in_words(loss, words):
     assert lesson._final(loss) == words
 
 
+def test_the_thin_line_of_the_map_joins_pairs_of_one_product():
+    for rate, c in ((0.5, 1.0), (0.002, 300.0)):
+        line = 10 ** lesson.MAP.figure(lesson.pick(lesson.MapState(learning_rate=rate, max_norm=c))).data("same ηc")
+        assert line.prod(-1) == pytest.approx(np.full(3, rate * c))
+
+
 @pytest.mark.parametrize("preset", lesson.MAP.presets)
 def test_the_numbers_of_the_maps_sentence(preset):
     state = lesson.MAP.presets[preset].state
@@ -785,6 +791,19 @@ def test_the_sleeping_clip_is_awake_from_another_start():
     assert awake.apart > lesson.FOUND
 
 
+@pytest.mark.parametrize("c", [1650.0, 1655.0])
+def test_a_clip_of_ones_own_is_not_taken_for_that_of_the_picture(c):
+    """The longest gradient of this picture is 1655.06, so its own clip sleeps: there is nothing to be found."""
+    own = lesson.hide(lesson.HiddenState(puzzle="D", max_norm=c))
+    assert own.apart <= lesson.FOUND
+    assert own.clipped == {"picture": False, "yours": True}
+    sentence = lesson.read_hidden(own)
+    assert "found" not in sentence
+    assert f"at c = {c:g}, but the picture is not clipped at any step. The longest gradient is 1,655" in sentence
+    asleep = lesson.read_hidden(lesson.hide(lesson.HiddenState(puzzle="D", max_norm=1e4)))
+    assert "but neither is clipped at any step. The longest gradient is 1,655" in asleep
+
+
 @pytest.mark.parametrize("puzzle", lesson.PUZZLES)
 def test_the_paths_of_a_picture_are_plain_loops_and_its_plateau_betrays_it(puzzle):
     rate, hidden = lesson.PUZZLES[puzzle]
@@ -828,6 +847,39 @@ def test_the_mouse_moves_the_start_and_the_plateau():
 
 
 # ---- walking
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: lesson.clipped_run("hill", 10, 0.5, 1.0), "loss must be one of 'cosh', 'x⁴', 'bowl'; got 'hill'"),
+        (lambda: lesson.raw_runs("hill", (0.5,)), "loss must be one of 'cosh', 'x⁴', 'bowl'; got 'hill'"),
+        (lambda: lesson.final_losses("x⁴"), "loss must be one of 'cosh', 'bowl', 'Rosenbrock'; got 'x⁴'"),
+        (lambda: lesson.picked("x⁴", 0.5, 1.0), "loss must be one of 'cosh', 'bowl', 'Rosenbrock'; got 'x⁴'"),
+        (lambda: lesson.picked("cosh", 0.5, 0.0), r"max_norm must be > 0 in every run; got \[0\.\]"),
+        (lambda: lesson.clipped_run("cosh", 10, -0.5, 1.0), r"learning_rate must be > 0 and finite.*got -0\.5"),
+        (lambda: lesson.clipped_run("cosh", 10, 0.5, math.nan), "max_norm must be > 0; got nan"),
+        (lambda: lesson.last_losses(0.5, np.array([1.0, -1.0]), np.zeros(2)), "max_norm must be > 0 in every run"),
+        (lambda: lesson.last_losses(0.5, np.ones(1), np.zeros((4, 3))), r"params must be \(\*runs, 2\); got shape"),
+    ],
+)
+def test_what_does_not_fit_is_refused(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
+def test_no_menu_has_to_be_waited_for():
+    """Opening an explorer computes the batches of every entry of its menus."""
+    for demo, field, batches in (
+        (lesson.WALL, "loss", lesson.raw_runs),
+        (lesson.MAP, "loss", lesson.final_losses),
+        (lesson.WELLS, "learning_rate", lesson.quartiles),
+    ):
+        demo.compute(demo.state())
+        before = batches.cache_info().misses
+        for entry in controls_of(demo.state)[field].values:
+            demo.compute(demo.state(**{field: entry}))
+        assert batches.cache_info().misses == before
 
 
 def test_walk_begins_at_the_start_clips_and_does_not_raise():

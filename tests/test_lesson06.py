@@ -182,6 +182,21 @@ def test_clipping_the_mean_is_counted_over_batches(batch):
     assert result.shares[np.isclose(result.places, 1.0)][0] == pytest.approx(inside, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: lesson.clipped_moments(np.array([1.0, 0.0]), 1.0), r"max_norm must be > 0; got \[1\. 0\.\]"),
+        (lambda: lesson.clipped_moments(math.nan, 1.0), "max_norm must be > 0; got nan"),
+        (lambda: lesson.best_threshold(0, 1.0), "batch must be >= 1; got 0"),
+        (lambda: lesson.margins(501), "outliers must lie between 0 and 500; got 501"),
+        (lambda: lesson.margins(-1), "outliers must lie between 0 and 500; got -1"),
+    ],
+)
+def test_what_does_not_fit_is_refused(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
 def test_a_true_gradient_that_lets_an_example_below_minus_c_is_refused():
     with pytest.raises(ValueError, match=r"true_gradient must be >= 1/3; got 0.2"):
         lesson.best_threshold(1, 0.2)

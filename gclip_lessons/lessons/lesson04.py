@@ -6,39 +6,33 @@ from functools import lru_cache
 
 import numpy as np
 
-from gclip_lessons.clipping import global_norm
+from gclip_lessons.clipping import ClipByGlobalNorm, global_norm
 from gclip_lessons.exercises import Exercise, Misconception, Option, Prediction, Probe, Question, Quiz
 from gclip_lessons.figures.cliff import CliffFigure
 from gclip_lessons.figures.cloud import CloudFigure
 from gclip_lessons.figures.fates import FatesFigure
 from gclip_lessons.figures.jacobians import JacobiansFigure
 from gclip_lessons.figures.parts import power_of_ten
-from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of, snap
+from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of, frozen, snap
 from gclip_lessons.models import RNN, Recurrence
+from gclip_lessons.models.checks import whole_number
+from gclip_lessons.optimizers import SGD
 
 UNIT = Recurrence()
 WINDOW = (3.0, 7.0, -4.0, 0.0)  # of the pictures: w from, to, b from, to
-ARRIVED = (
-    0.05  # a run has arrived when its loss is no larger; on the plateau it is .09, on top of the cliff .2 and more
-)
-
-
-def _kept(values: np.ndarray) -> np.ndarray:
-    """The same array, read-only: what a cache hands out again must stay as it is."""
-    values.flags.writeable = False
-    return values
+ARRIVED = 0.05  # the loss of a run that has arrived, at most; on the plateau it is .09, on top of the cliff .2 and more
 
 
 @lru_cache(maxsize=1)
 def surface(n: int = 640) -> np.ndarray:
     """The loss over the window, (n, n), b along the first axis, at the centres of n × n cells."""
-    return _kept(np.stack([UNIT.loss_and_grad(row)[0] for row in cells(n)]))
+    return frozen(np.stack([UNIT.loss_and_grad(row)[0] for row in cells(n)]))
 
 
 def cells(n: int) -> np.ndarray:
     """The centres (w, b) of n × n cells of the window, (n, n, 2), b along the first axis."""
     left, right, bottom, top = WINDOW
-    at = (np.arange(n) + 0.5) / n
+    at = (np.arange(whole_number("n", n)) + 0.5) / n
     return np.stack(np.meshgrid(left + at * (right - left), bottom + at * (top - bottom)), axis=-1)
 
 
@@ -84,14 +78,15 @@ def descend(w: float, b: float, max_norm: float, learning_rate: float) -> np.nda
 
     `train` does the same and measures angles and norms as it goes, which is twice the work for a slider to wait for.
     """
-    path, limits = np.empty((N_STEPS + 1, 2, 2)), np.array([np.inf, max_norm])
+    limits, eta = np.array([np.inf, ClipByGlobalNorm(max_norm).max_norm]), SGD(learning_rate).learning_rate
+    path = np.empty((N_STEPS + 1, 2, 2))
     path[0] = w, b
     for step in range(N_STEPS):
         grad = UNIT.loss_and_grad(path[step])[1]
         norm = np.sqrt(np.vecdot(grad, grad))
         scale = np.minimum(limits, norm) / np.maximum(norm, 1e-300)
-        path[step + 1] = path[step] - learning_rate * scale[:, None] * grad
-    return _kept(path)
+        path[step + 1] = path[step] - eta * scale[:, None] * grad
+    return frozen(path)
 
 
 def descend_both(state: CliffState) -> CliffResult:
@@ -199,10 +194,15 @@ def follow(
 
     `train` keeps every step of every run, here hundreds of megabytes. This loop keeps the place every `every` steps (0:
     only the last), and drops runs that have come to rest: whose gradient could not move them by .001 in all
-    the steps that are left.
+    the steps that are left. ValueError or TypeError for what does not fit.
     """
     starts = np.asarray(starts, dtype=np.float64)
-    limits = np.broadcast_to(max_norm, len(starts))
+    if starts.ndim != 2 or starts.shape[1] != 2 or not len(starts):
+        raise ValueError(f"starts must be (runs, 2), not empty; got shape {starts.shape}")
+    limits = np.broadcast_to(ClipByGlobalNorm(max_norm).max_norm, len(starts))
+    eta, n_steps = SGD(learning_rate).learning_rate, whole_number("n_steps", n_steps)
+    if every:
+        whole_number("every", every)
     n_frames = n_steps // every + 1 if every else 1
     frames = np.empty((n_frames, *starts.shape))
     largest, longest = np.zeros(len(starts)), np.zeros(len(starts))
@@ -215,20 +215,20 @@ def follow(
                 frames[step // every, chunk] = theta
             grad = UNIT.loss_and_grad(theta[going])[1]
             norm = np.sqrt(grad[:, 0] ** 2 + grad[:, 1] ** 2)
-            length = learning_rate * np.minimum(norm, limits[chunk][going])
+            length = eta * np.minimum(norm, limits[chunk][going])
             theta[going] -= (length / np.maximum(norm, 1e-300))[:, None] * grad
             most[going], leap[going] = np.maximum(most[going], norm), np.maximum(leap[going], length)
             if step % 10 == 9:
                 going = going[length * (n_steps - step) > 1e-3]
         frames[-1, chunk] = theta
     loss = np.concatenate([UNIT.loss_and_grad(frames[-1, k : k + _CHUNK])[0] for k in range(0, len(starts), _CHUNK)])
-    return Flights(*map(_kept, (frames, loss, largest, longest)))
+    return Flights(*map(frozen, (frames, loss, largest, longest)))
 
 
 # --- Paint a thousand fates ---------------------------------------------------------------------------------
 
 GRID = 32  # starts along each side of the window
-STARTS = _kept(cells(GRID).reshape(-1, 2))
+STARTS = frozen(cells(GRID).reshape(-1, 2))
 FATE_STEPS, FATE_RATE = 160, 1.0
 BRUSH = 0.2  # its radius
 FATES_OF = ("arrived", "thrown", "under way")
@@ -277,7 +277,7 @@ def all_fates() -> np.ndarray:
     stops = np.array(controls_of(FatesState)["max_norm"].values)
     every = np.tile(STARTS, (len(stops), 1))
     flights = follow(every, np.repeat(stops, len(STARTS)), FATE_RATE, FATE_STEPS)
-    return _kept(fates_of(flights).reshape(len(stops), -1))
+    return frozen(fates_of(flights).reshape(len(stops), -1))
 
 
 @lru_cache(maxsize=16)
@@ -286,7 +286,7 @@ def fates_at(max_norm: float) -> np.ndarray:
     stops = controls_of(FatesState)["max_norm"].values
     if max_norm in stops:
         return all_fates()[stops.index(max_norm)]
-    return _kept(fates_of(follow(STARTS, max_norm, FATE_RATE, FATE_STEPS)))
+    return frozen(fates_of(follow(STARTS, max_norm, FATE_RATE, FATE_STEPS)))
 
 
 def look_up(state: FatesState) -> FatesResult:
@@ -446,7 +446,7 @@ def _loss_at(name: str, state: CloudState) -> np.ndarray:
 @lru_cache(maxsize=4)
 def _losses(max_norm: float) -> np.ndarray:
     """The loss of every frame of the cloud, (frames, 1000)."""
-    return _kept(np.stack([UNIT.loss_and_grad(frame)[0] for frame in cloud(max_norm).frames]))
+    return frozen(np.stack([UNIT.loss_and_grad(frame)[0] for frame in cloud(max_norm).frames]))
 
 
 def read_cloud(result: CloudResult) -> str:
@@ -524,6 +524,8 @@ def matrices() -> dict[str, np.ndarray]:
 @lru_cache(maxsize=LONGEST)
 def networks(n_steps: int) -> dict[str, RNN]:
     """A linear and a tanh network that are given the last `n_steps` of the same inputs, and the same target."""
+    if not 1 <= n_steps <= LONGEST:
+        raise ValueError(f"n_steps must lie between 1 and {LONGEST}; got {n_steps}")
     rng = np.random.default_rng(5)
     inputs, target = 0.1 * rng.normal(size=(LONGEST, WIDTH)), rng.normal(size=WIDTH) / 4
     return {name: RNN(inputs[-n_steps:], target, linear=name == "linear") for name in ("linear", "tanh")}
@@ -568,10 +570,10 @@ def read_jacobians(result: JacobiansResult) -> str:
 
 def two_digits(value: float) -> str:
     """Two digits, with a power of ten where there would be many zeros."""
-    if value == 0 or 1e-3 <= value < 1e5:
-        return f"{float(f'{value:.2g}'):,g}"
+    if value == 0 or 1e-3 <= abs(value) < 1e5 or not np.isfinite(value):
+        return f"{float(f'{value:.2g}'):,g}".replace("-", "−")
     digits, power = f"{value:.1e}".split("e")
-    return f"{digits}·{power_of_ten(10.0 ** int(power))}"
+    return f"{digits}·{power_of_ten(10.0 ** int(power))}".replace("-", "−")
 
 
 def hold_threshold(state: JacobiansState, panel: str, x: float, y: float) -> JacobiansState:

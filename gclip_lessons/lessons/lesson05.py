@@ -1,10 +1,10 @@
 """Lesson 05, why clipping can be faster: curvature that grows with the gradient, and runs that one should not trust."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from gclip_lessons.figures.ceiling import CeilingFigure
 from gclip_lessons.figures.hidden_clip import HiddenClipFigure
 from gclip_lessons.figures.rate_map import PathMapFigure
 from gclip_lessons.figures.zigzag import ZigzagFigure
-from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of, snap
+from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of, frozen, signed, snap
 from gclip_lessons.models import Cosh, Model, Power, Quadratic, Rosenbrock, Wells
 from gclip_lessons.optimizers import SGD
 from gclip_lessons.training import sweep
@@ -28,6 +28,7 @@ def walk(
     Rates and thresholds are (*runs) or single numbers; inf clips nothing. `train` records more and takes as many steps
     as it is told; here runs of a thousand steps end where they arrive.
     """
+    learning_rate, max_norm = SGD(learning_rate).learning_rate, ClipByGlobalNorm(max_norm).max_norm  # each is checked
     while True:
         with np.errstate(all="ignore"):
             grad = model.loss_and_grad(params, 0)[1]
@@ -36,13 +37,6 @@ def walk(
             ahead = params - step[..., None] * grad
         yield params, norm
         params = ahead
-
-
-def frozen(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return the arrays read-only: what a cache gives out again and again, nobody may change."""
-    for array in arrays:
-        array.setflags(write=False)
-    return arrays
 
 
 @dataclass(frozen=True)
@@ -59,7 +53,8 @@ class Run:
     gone: int | None
 
     def __post_init__(self) -> None:
-        frozen(self.steps, self.points, self.norm)
+        for array in (self.steps, self.points, self.norm):
+            frozen(array)
 
 
 # --- Curvature, and the ceiling over it ---------------------------------------------------------------------------
@@ -123,10 +118,16 @@ class WallResult:
         return 2 / self.state.learning_rate * np.maximum(1.0, norm / self.state.max_norm)
 
 
+def _named(known: Mapping[str, Any], loss: str) -> Any:
+    if loss not in known:
+        raise ValueError(f"loss must be one of {', '.join(map(repr, known))}; got {loss!r}")
+    return known[loss]
+
+
 @lru_cache(maxsize=64)
 def clipped_run(loss: str, start: int, learning_rate: float, max_norm: float) -> Run:
     """The clipped run from (start, 1), up to the goal, to overflow, or to N_CLIPPED steps."""
-    surface = SURFACES[loss]
+    surface = _named(SURFACES, loss)
     points, norms = [], []
     for point, norm in itertools.islice(
         walk(surface.model, np.array([start, 1.0]), learning_rate, max_norm), N_CLIPPED + 1
@@ -145,7 +146,7 @@ def clipped_run(loss: str, start: int, learning_rate: float, max_norm: float) ->
 @lru_cache(maxsize=16)
 def raw_runs(loss: str, rates: tuple[float, ...], starts: tuple[int, ...] = STARTS) -> dict[tuple[int, float], Run]:
     """The unclipped runs from every one of `starts` with every rate, N_RAW steps in one batch, at the steps SHOWN."""
-    surface = SURFACES[loss]
+    surface = _named(SURFACES, loss)
     grid = np.array([[(start, 1.0)] * len(rates) for start in starts])
     arrives, gone = (np.full(grid.shape[:-1], -1) for _ in range(2))
     last_point, last_norm = grid.copy(), np.zeros(grid.shape[:-1])
@@ -196,6 +197,8 @@ def _raw_run(points: np.ndarray, norm: np.ndarray, arrives: int, gone: int) -> R
 def climb(state: WallState) -> WallResult:
     """Both runs from one start; an unclipped rate on a stop of the slider is looked up, another is computed."""
     stops = controls_of(WallState)["raw_rate"].values
+    for loss in SURFACES:  # whichever the menu may ask for next, so that it need not be waited for
+        raw_runs(loss, stops, STARTS)
     batch = (stops, STARTS) if state.raw_rate in stops else ((float(state.raw_rate),), (state.start,))
     surface = SURFACES[state.loss]
     clipped = clipped_run(state.loss, state.start, state.learning_rate, state.max_norm)
@@ -334,7 +337,7 @@ class MapResult:
 @cache
 def final_losses(loss: str) -> tuple[np.ndarray, np.ndarray]:
     """Losses above the minimum after N_MAP steps for every stop of the sliders, (rates, thresholds), and without c."""
-    land = LANDS[loss]
+    land = _named(LANDS, loss)
     rates, thresholds = (np.array(controls_of(MapState)[name].values) for name in ("learning_rate", "max_norm"))
     path = sweep(
         land.model,
@@ -345,22 +348,24 @@ def final_losses(loss: str) -> tuple[np.ndarray, np.ndarray]:
         thresholds=np.append(thresholds, np.inf),
         n_steps=N_MAP,
     )
-    final = np.where(np.isfinite(path.loss[-1]), path.loss[-1] - land.least, np.inf)
-    return frozen(final)[0][:, :-1], final[:, -1]
+    final = frozen(np.where(np.isfinite(path.loss[-1]), path.loss[-1] - land.least, np.inf))
+    return final[:, :-1], final[:, -1]
 
 
 @lru_cache(maxsize=64)
 def picked(loss: str, learning_rate: float, max_norm: float) -> tuple[np.ndarray, np.ndarray]:
     """The run at (η, c) and the one at (η, inf): points (N_MAP+1, 2 runs, 2), losses above the minimum (N_MAP+1, 2)."""
-    land = LANDS[loss]
+    land = _named(LANDS, loss)
     start, thresholds = np.array([land.start] * 2), np.array([max_norm, np.inf])
     steps = itertools.islice(walk(land.model, start, learning_rate, thresholds), N_MAP + 1)
     points = np.array([point for point, _ in steps])
     with np.errstate(all="ignore"):
-        return frozen(points, land.model.loss_and_grad(points, 0)[0] - land.least)
+        return frozen(points), frozen(land.model.loss_and_grad(points, 0)[0] - land.least)
 
 
 def pick(state: MapState) -> MapResult:
+    for loss in LANDS:  # whichever the menu may ask for next
+        final_losses(loss)
     values, unclipped = final_losses(state.loss)
     points, losses = picked(state.loss, state.learning_rate, state.max_norm)
     controls = controls_of(MapState)
@@ -467,13 +472,13 @@ class WellsResult:
     model = WELLS_MODEL
 
 
-THRESHOLDS = frozen(np.array(controls_of(WellsState)["max_norm"].values))[0]
+THRESHOLDS = frozen(np.array(controls_of(WellsState)["max_norm"].values))
 
 
 @cache
 def thousand_starts() -> np.ndarray:
     """The starts N(0, SPREAD²) that every threshold shares, (N_STARTS, 2)."""
-    return frozen(np.random.default_rng(0).normal(0.0, SPREAD, (N_STARTS, 2)))[0]
+    return frozen(np.random.default_rng(0).normal(0.0, SPREAD, (N_STARTS, 2)))
 
 
 def last_losses(learning_rate: float, thresholds: np.ndarray, starts: np.ndarray) -> np.ndarray:
@@ -488,7 +493,7 @@ def last_losses(learning_rate: float, thresholds: np.ndarray, starts: np.ndarray
 def quartiles(learning_rate: float) -> np.ndarray:
     """Lower quartile, median and upper quartile of the thousand final losses at every one of THRESHOLDS, (3, C)."""
     losses = last_losses(learning_rate, THRESHOLDS, thousand_starts())
-    return frozen(np.percentile(losses, [25, 50, 75], axis=1))[0]
+    return frozen(np.percentile(losses, [25, 50, 75], axis=1))
 
 
 @lru_cache(maxsize=64)
@@ -498,11 +503,13 @@ def band(learning_rate: float, max_norm: float) -> np.ndarray:
     if max_norm in stops:
         return quartiles(learning_rate)[:, stops.index(max_norm)]
     losses = last_losses(learning_rate, np.array([max_norm]), thousand_starts())
-    return frozen(np.percentile(losses[0], [25, 50, 75]))[0]
+    return frozen(np.percentile(losses[0], [25, 50, 75]))
 
 
 def bounce(state: WellsState) -> WellsResult:
     """The runs of one start at every threshold, at the state's own and at none, all in one batch."""
+    for eta in WELLS_RATES:  # whichever the menu may ask for next
+        quartiles(float(eta))
     rate, limits = float(state.learning_rate), np.append(THRESHOLDS, [state.max_norm, np.inf])
     steps = walk(WELLS_MODEL, np.tile([state.x, state.y], (limits.size, 1)), rate, limits)
     path = np.array([point for point, _ in itertools.islice(steps, N_WELLS + 1)])
@@ -542,17 +549,13 @@ class Placed(Protocol):
 
 def place(state: Placed) -> str:
     """The start of a state in words, with true minus signs."""
-    return f"({_zero(state.x):g}, {_zero(state.y):g})".replace("-", "−")
-
-
-def _zero(value: float) -> float:
-    """Without the sign of a negative zero, and without digits that arithmetic left behind."""
-    return round(value, 6) + 0.0
+    x, y = round(state.x, 6), round(state.y, 6)  # without digits that arithmetic left behind
+    return f"({x:zg}, {y:zg})".replace("-", "−")
 
 
 def two(value: float) -> str:
-    """A loss to two decimals with a true minus, and no minus before zero."""
-    return f"{_zero(round(value, 2)):.2f}".replace("-", "−")
+    """A loss to two decimals."""
+    return signed(value, 2)
 
 
 def hold_wells(state: WellsState, panel: str, x: float, y: float) -> WellsState:
@@ -623,12 +626,11 @@ def hide(state: HiddenState) -> HiddenResult:
     limits = np.array([hidden, state.max_norm])
     start = np.array([[state.x, state.y]] * 2)
     steps = itertools.islice(walk(HiddenResult.model, start, rate, limits), N_HIDDEN + 1)
-    points, norms = (np.array(values) for values in zip(*steps, strict=True))
+    points, norms = (frozen(np.array(values)) for values in zip(*steps, strict=True))
     with np.errstate(all="ignore"):
         apart = np.hypot(*(points[:, 0] - points[:, 1]).T).max()
-        lengths = rate * np.minimum(norms[:-1], limits)
+        lengths = frozen(rate * np.minimum(norms[:-1], limits))
     names = ("picture", "yours")
-    frozen(points, lengths)
     return HiddenResult(
         state,
         rate,
@@ -645,10 +647,11 @@ def read_hidden(result: HiddenResult) -> str:
     state, c = result.state, plain(result.state.max_norm)
     begin = f"Picture {state.puzzle}, η = {result.learning_rate:g}, from {place(state)}:"
     if result.apart <= FOUND:
-        if any(result.clipped.values()):
+        if result.clipped["picture"]:
             return f"{begin} found. With c = {c} the two paths are never more than {FOUND:g} apart: there was a clip."
+        unclipped = "the picture is not" if result.clipped["yours"] else "neither is"
         return (
-            f"{begin} the two paths are one at c = {c}, but neither is clipped at any step. The longest gradient is "
+            f"{begin} the two paths are one at c = {c}, but {unclipped} clipped at any step. The longest gradient is "
             f"{result.longest:,.0f}: every c above it draws this picture. Where would the clip wake up?"
         )
     if not np.isfinite(result.apart) or result.apart > 100:

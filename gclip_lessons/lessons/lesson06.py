@@ -9,8 +9,21 @@ from gclip_lessons.exercises import Exercise, Misconception, Option, Prediction,
 from gclip_lessons.figures.resting import RestingFigure
 from gclip_lessons.figures.tug import TugFigure
 from gclip_lessons.figures.ucurve import UCurveFigure
-from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of, side_trips06, snap
-from gclip_lessons.lessons.side_trips06 import FLIPS, LOSSES, RETURNS, TAILS, THREE, frozen, signed
+from gclip_lessons.lessons import (
+    Demo,
+    Lesson,
+    Preset,
+    State,
+    clamp,
+    control,
+    controls_of,
+    frozen,
+    side_trips06,
+    signed,
+    snap,
+)
+from gclip_lessons.lessons.side_trips06 import FLIPS, LOSSES, RETURNS, TAILS, THREE
+from gclip_lessons.models.checks import whole_number
 from gclip_lessons.models.logistic import clipped_root, slope_grads
 
 # --- The U: error of a clipped average against the threshold ------------------------------------------------
@@ -69,8 +82,10 @@ def clipped_moments(max_norm: np.ndarray, true_gradient: float) -> tuple[np.ndar
     """Mean and variance of clip(g, ±c) in closed form, for g = `true_gradient` + `pareto_noise`.
 
     With g = s + X, X ≥ 0, clipping g to ±c is clipping X to low = −c − s … high = c − s. From P(X > x) = (1+x)^−a:
-    E = low + ∫P(X > x)dx and E² = low² + 2∫x·P(X > x)dx, both from low to high.
+    E = low + ∫P(X > x)dx and E² = low² + 2∫x·P(X > x)dx, both from low to high. ValueError unless every c > 0.
     """
+    if not np.greater(max_norm, 0).all():
+        raise ValueError(f"max_norm must be > 0; got {max_norm}")
     shift = true_gradient - NOISE_MEAN
     low, high = np.maximum(-max_norm - shift, 0), np.maximum(max_norm - shift, 0)
 
@@ -92,6 +107,7 @@ def best_threshold(batch: int, true_gradient: float) -> float:
     c − mean = B·(true gradient − mean): with B = 1 at c = the true gradient. ValueError below 1/3 of that,
     where an example could.
     """
+    batch = whole_number("batch", batch)
     if true_gradient < 1 / 3:
         raise ValueError(f"true_gradient must be >= 1/3; got {true_gradient}")
     low, high = true_gradient, true_gradient + 100.0
@@ -406,8 +422,10 @@ def margins(outliers: int) -> np.ndarray:
     """The margins y·x of 20 data sets, (20, 10,000 + outliers).
 
     10,000 good examples lie at x ~ N(±1, 1) with label y = ±1; outliers at N(∓200, 1), far on the wrong side. The
-    best slope for the good ones alone is 2. Setting: Menon et al., ICLR 2020.
+    best slope for the good ones alone is 2. ValueError beyond 500 outliers. Setting: Menon et al., ICLR 2020.
     """
+    if not 0 <= outliers <= int(COUNTS[-1]):
+        raise ValueError(f"outliers must lie between 0 and {COUNTS[-1]}; got {outliers}")
     good, bad = _margins()
     return np.concatenate([good, bad[:, :outliers]], axis=-1)
 

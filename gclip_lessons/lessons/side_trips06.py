@@ -7,6 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from gclip_lessons.clipping import ClipByGlobalNorm
 from gclip_lessons.data import alpha_stable, google_returns
 from gclip_lessons.exercises import Option, Prediction, Question
 from gclip_lessons.figures.flips import FlipsFigure
@@ -14,21 +15,10 @@ from gclip_lessons.figures.losses import LossesFigure
 from gclip_lessons.figures.returns import ReturnsFigure
 from gclip_lessons.figures.tails import TailsFigure
 from gclip_lessons.figures.three_examples import ThreeExamplesFigure
-from gclip_lessons.lessons import Demo, Preset, State, clamp, control, controls_of, snap
+from gclip_lessons.lessons import Demo, Preset, State, clamp, control, controls_of, frozen, signed, snap
 from gclip_lessons.models.logistic import clipped_root, slope_grads
 from gclip_lessons.models.robust import clipped_mean, cross_entropy_derivative, huber_derivative, squared_derivative
-
-
-def frozen(array: np.ndarray) -> np.ndarray:
-    """Return the array, read-only from now on: it leaves a cache, and a change would stay there."""
-    array.setflags(write=False)
-    return array
-
-
-def signed(value: float, digits: int = 3) -> str:
-    """So many decimals with a true minus; what rounds to zero has no sign."""
-    return f"{value:z.{digits}f}".replace("-", "−")
-
+from gclip_lessons.optimizers import SGD
 
 # --- Three examples: a second bias ---------------------------------------------------------------------------
 
@@ -182,9 +172,11 @@ def end_in_a_bowl(noise: np.ndarray, learning_rates: np.ndarray, thresholds: np.
     `noise` is (steps, dimensions, seeds), the same for every rate and threshold. A loop of its own, since of a
     hundred settings times 300 seeds `train` would keep every step; and in float32, in half the time.
     """
+    if noise.ndim != 3:
+        raise ValueError(f"noise must be (steps, dimensions, seeds); got shape {noise.shape}")
     noise = noise.astype(np.float32)
-    rate = np.asarray(learning_rates, np.float32)[:, None, None]
-    c = np.asarray(thresholds, np.float32)[:, None]
+    rate = SGD(np.ravel(learning_rates)).learning_rate.astype(np.float32)[:, None, None]
+    c = ClipByGlobalNorm(np.ravel(thresholds)).max_norm.astype(np.float32)[:, None]
     theta = np.ones((noise.shape[1], len(rate), len(c), noise.shape[2]), np.float32)
     grad, square = np.empty_like(theta), np.empty_like(theta)
     with np.errstate(over="ignore"):
@@ -200,9 +192,12 @@ def settled_scale(alpha: float, learning_rate: np.ndarray | float) -> np.ndarray
     """The scale of each coordinate that an unclipped run settles to under α-stable noise of scale 1.
 
     θ is then the sum of −η·(1−η)^k·ξ over all past steps, which is stable as well, of scale
-    η·(Σ(1−η)^(αk))^(1/α): the rate changes the scale and nothing else about the law.
+    η·(Σ|1−η|^(αk))^(1/α): the rate changes the scale and nothing else about the law. ValueError unless 0 < η < 2.
     """
-    return learning_rate / (1 - (1 - learning_rate) ** alpha) ** (1 / alpha)
+    shrinks = np.abs(1 - learning_rate)
+    if not np.less(shrinks, 1).all():
+        raise ValueError(f"learning_rate must lie between 0 and 2; got {learning_rate}")
+    return learning_rate / (1 - shrinks**alpha) ** (1 / alpha)
 
 
 @lru_cache
@@ -275,13 +270,14 @@ def run_tails(state: TailsState) -> TailsResult:
     rates = np.array(controls_of(TailsState)["learning_rate"].values)
     _prepare_tails()
     by_rate, here = _clipped_ends(state.alpha, state.max_norm, state.learning_rate)
-    losses, now = {"clipped": here}, {"clipped": _middle_and_ninety(here)}
+    losses, now, scales = {"clipped": here}, {"clipped": _middle_and_ninety(here)}, {}
     for role, alpha in (("gauss", "2"), ("raw", state.alpha)):
-        scale = settled_scale(float(alpha), state.learning_rate) ** 2
-        losses[role] = scale * _quantiles(alpha)
-        now[role] = {name: scale * value for name, value in _law_marks(alpha).items()}
-    scales = settled_scale(float(state.alpha), rates) ** 2
-    unclipped = {name: scales * value for name, value in _law_marks(state.alpha).items()}
+        scales[role] = settled_scale(float(alpha), state.learning_rate) ** 2
+        losses[role] = scales[role] * _quantiles(alpha)
+        now[role] = {name: scales[role] * value for name, value in _law_marks(alpha).items()}
+    by_law = settled_scale(float(state.alpha), rates) ** 2
+    unclipped = {name: by_law * value for name, value in _law_marks(state.alpha).items()}
+    law = _law(state.alpha)
     return TailsResult(
         state=state,
         losses=losses,
@@ -289,7 +285,7 @@ def run_tails(state: TailsState) -> TailsResult:
         now=now,
         rates=rates,
         by_rate={"raw": unclipped, "clipped": _middle_and_ninety(by_rate)},
-        beyond=float(np.interp(np.log(CHART_ENDS / scale), np.log(_law(state.alpha)[0]), _law(state.alpha)[1])),
+        beyond=float(np.interp(np.log(CHART_ENDS / scales["raw"]), np.log(law[0]), law[1])),
     )
 
 
@@ -651,6 +647,8 @@ class FlipsResult:
 
 def flip_evenly(flipped: float) -> np.ndarray:
     """The margins with a share of labels flipped, evenly over the sample: margins y·x that change their sign."""
+    if not 0 <= flipped <= 1:
+        raise ValueError(f"flipped must lie between 0 and 1; got {flipped}")
     count = np.floor(np.arange(N_EXAMPLES + 1) * flipped + 0.5 + 1e-9)  # the middle one of each block
     return np.where(np.diff(count) > 0, -MARGINS, MARGINS)
 

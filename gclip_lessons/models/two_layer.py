@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from gclip_lessons.models.checks import finite_array, whole_number
+from gclip_lessons.models.checks import checked_params, finite_array, whole_number
 
 
 class TwoLayer:
@@ -43,10 +43,11 @@ class TwoLayer:
 
     def predict(self, params: np.ndarray) -> np.ndarray:
         """The network's outputs (*runs, examples)."""
-        return self._forward(params)[1]
+        return self._forward(checked_params(params, self.n_params))[1]
 
     def loss_and_grad(self, params: np.ndarray, step: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Loss (*runs) and gradient (*runs, n) at `params` (*runs, n); `step` plays no part."""
+        params = checked_params(params, self.n_params)
         h, out, w2 = self._forward(params)
         error = out - self.y
         d_out = error / self.y.size
