@@ -97,6 +97,20 @@ class Prediction:
         if set(self.explain) != wanted:
             raise ValueError(f"explain must have the keys {sorted(wanted)}; got {sorted(self.explain)}")
 
+    def outcome(self, guess: str | float) -> str:
+        """Return "right" or "wrong", and for a number "low" or "high" instead of wrong."""
+        truth = self.truth()
+        if self.options:
+            return "right" if guess == truth else "wrong"
+        if abs(guess - truth) <= self.tolerance * abs(truth):
+            return "right"
+        return "low" if guess < truth else "high"
+
+    def why(self, guess: str | float) -> str:
+        """Return what is said to a guess."""
+        outcome = self.outcome(guess)
+        return self.explain[guess] if self.options else self.explain["close" if outcome == "right" else outcome]
+
 
 @dataclass(frozen=True)
 class Option:
