@@ -67,6 +67,7 @@ IMPORTED = "numpy, matplotlib.font_manager, ipywidgets, anywidget, jupyterlab, n
 TOOLS = {
     "build": "run the notebooks and store them in the normal form: build [NN ...] [--check]",
     "bench": "measure the budgets on this machine",
+    "grade": "run learners' notebooks and write what holds: grade FOLDER",
 }
 
 
@@ -493,10 +494,15 @@ def isolated(scratch: str) -> dict[str, str]:
     )
 
 
-def call(command: list[str], env: dict[str, str]) -> int:
-    """Run a command in this terminal; its exit code."""
+def call(command: list[str], env: dict[str, str], cwd: Path = HERE) -> int:
+    """Run a command in this terminal; its exit code. It gets Ctrl-C too, and may tidy up before it ends."""
     sys.stdout.flush()
-    return subprocess.call(command, cwd=HERE, env=env)
+    with subprocess.Popen(command, cwd=cwd, env=env) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.wait(20)
+            raise
 
 
 def test(arguments: list[str]) -> int:
@@ -520,10 +526,10 @@ def test(arguments: list[str]) -> int:
 
 
 def tool(name: str, arguments: list[str]) -> int:
-    """Run tools/NAME.py with the Python of .venv."""
+    """Run tools/NAME.py with the Python of .venv, in the caller's folder: arguments may be paths."""
     python = str(ready())
     with tempfile.TemporaryDirectory(prefix="gclip-") as scratch:
-        return call([python, str(HERE / "tools" / f"{name}.py"), *arguments], isolated(scratch))
+        return call([python, str(HERE / "tools" / f"{name}.py"), *arguments], isolated(scratch), Path.cwd())
 
 
 COMMANDS = {"lab": lab, "test": test, "setup": setup}

@@ -144,3 +144,20 @@ class Quiz:
     def __post_init__(self) -> None:
         if not 3 <= len(self.questions) <= 5:
             raise ValueError(f"questions must be 3 to 5; got {len(self.questions)}")
+
+
+@dataclass(frozen=True)
+class Capstone:
+    """A task that is scored, not checked: the learner's function `name` is called on seeds that nobody knows before.
+
+    `key` is lesson and word ("12.capstone"). `args(seed)` are the arguments of a call, and `score(seed, answer)` says
+    what its answer is worth, from 0 to 1; it raises ValueError with a reason for what is no answer. An answer is plain
+    data: numbers, arrays, text, and lists, tuples and dictionaries of these. The score is the mean over `n_seeds`.
+    """
+
+    key: str
+    title: str
+    name: str
+    args: Callable[[int], tuple[Any, ...]]
+    score: Callable[[int, Any], float]
+    n_seeds: int = 20
