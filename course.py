@@ -69,6 +69,7 @@ TOOLS = {
     "bench": "measure the budgets on this machine",
     "present": "show a lesson's explorers to a class, full screen: present NN [--slides]",
     "site": "write the course as pages that any browser opens: site [NN ...] [--to FOLDER]",
+    "grade": "run learners' notebooks and write what holds: grade FOLDER",
 }
 
 
@@ -495,10 +496,15 @@ def isolated(scratch: str) -> dict[str, str]:
     )
 
 
-def call(command: list[str], env: dict[str, str]) -> int:
-    """Run a command in this terminal; its exit code."""
+def call(command: list[str], env: dict[str, str], cwd: Path = HERE) -> int:
+    """Run a command in this terminal; its exit code. It gets Ctrl-C too, and may tidy up before it ends."""
     sys.stdout.flush()
-    return subprocess.call(command, cwd=HERE, env=env)
+    with subprocess.Popen(command, cwd=cwd, env=env) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.wait(20)
+            raise
 
 
 def test(arguments: list[str]) -> int:
@@ -522,10 +528,10 @@ def test(arguments: list[str]) -> int:
 
 
 def tool(name: str, arguments: list[str]) -> int:
-    """Run tools/NAME.py with the Python of .venv."""
+    """Run tools/NAME.py with the Python of .venv, in the caller's folder: arguments may be paths."""
     python = str(ready())
     with tempfile.TemporaryDirectory(prefix="gclip-") as scratch:
-        return call([python, str(HERE / "tools" / f"{name}.py"), *arguments], isolated(scratch))
+        return call([python, str(HERE / "tools" / f"{name}.py"), *arguments], isolated(scratch), Path.cwd())
 
 
 COMMANDS = {"lab": lab, "test": test, "setup": setup}

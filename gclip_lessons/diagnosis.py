@@ -5,17 +5,10 @@ known wrong functions on the same probes, names the one that agrees, and shows t
 the two apart. Where none agrees it looks for functions derived from the truth: its negative, its square.
 """
 
-import copy
-import dis
 import inspect
-import io
 import itertools
-import linecache
 import re
-import traceback
-import warnings
 from collections.abc import Callable
-from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -24,6 +17,7 @@ import numpy as np
 
 from gclip_lessons.clipping import CLIPPERS, ClipByGlobalNorm, NoClip
 from gclip_lessons.exercises import Exercise, Misconception, Probe
+from gclip_lessons.trials import Attempt, Raised, Trial, attempt, body, brief, call, leaves
 
 
 @dataclass(frozen=True)
@@ -43,24 +37,35 @@ def diagnose(exercise: Exercise, learner: Callable[..., Any]) -> Report:
 
     Anything it raises is caught, except a KeyboardInterrupt, which is the stop button; a loop that never
     ends is not noticed here. What it prints is swallowed, and warnings are kept for the report.
+    """
+    return judge(exercise, attempt(learner, (probe.args for probe in exercise.probes)))
+
+
+def judge(exercise: Exercise, made: Attempt) -> Report:
+    """Say what an attempt at the exercise does; ValueError where it was not made on the exercise's probes.
+
     Misconceptions are looked for before anything else, then calls that fail, then patterns in the numbers.
     """
-    if not callable(learner):
+    if not made.callable:
         detail = f"`check` wants the function itself: write `{exercise.name}`, without brackets after it."
-        return Report(False, "not_callable", f"That is {_describe(learner)}, not a function.", detail)
-    if _untouched(learner, exercise.stub):
+        return Report(False, "not_callable", f"That is {_describe(made.given)}, not a function.", detail)
+    if _untouched(made, exercise.stub):
         return _nothing_yet(exercise)
-    if parameters := _wrong_parameters(exercise, learner):
-        return Report(False, "parameters", "It cannot be called as the task says.", parameters)
+    if not made.fits:
+        takes = f"yours takes `({', '.join(made.parameters) or 'nothing'})`"
+        detail = f"It is called as `{exercise.name}({', '.join(_names(exercise))})`; {takes}."
+        return Report(False, "parameters", "It cannot be called as the task says.", detail)
+    if len(made.trials) != len(exercise.probes):
+        raise ValueError(f"made must have {len(exercise.probes)} pairs of trials; got {len(made.trials)}")
 
     cases = tuple(
-        _Case(p, _call(exercise.solution, p.args), _call(learner, p.args), _call(learner, p.args), exercise)
-        for p in exercise.probes
+        _Case(probe, call(exercise.solution, probe.args), first, again, exercise)
+        for probe, (first, again) in zip(exercise.probes, made.trials, strict=True)
     )
     if all(case.strictly_right and case.repeats for case in cases):
         headline = f"Right: `{exercise.name}` agrees with the solution on all probes ({len(cases)})."
         return Report(True, "right", headline, _notes(cases))
-    if _does_nothing(learner, cases) and not _is_to_mend(exercise):
+    if _does_nothing(made, cases) and not _is_to_mend(exercise):
         return _nothing_yet(exercise)
     if misconception := _known(exercise, cases):
         headline = f"Not yet. This one is known: {_in_words(misconception)}."
@@ -78,7 +83,7 @@ def undistinguished(exercise: Exercise) -> list[tuple[str, str]]:
     """Return the pairs among solution, stub and misconceptions that no probe tells apart: none, we hope."""
     functions = {"the solution": exercise.solution, "the stub": exercise.stub}
     functions |= {m.name: m.function for m in exercise.misconceptions}
-    trials = {name: [_call(f, probe.args) for probe in exercise.probes] for name, f in functions.items()}
+    trials = {name: [call(f, probe.args) for probe in exercise.probes] for name, f in functions.items()}
     return [
         (a, b)
         for a, b in itertools.combinations(trials, 2)
@@ -86,65 +91,15 @@ def undistinguished(exercise: Exercise) -> list[tuple[str, str]]:
     ]
 
 
-# ---- one call, and what came of it
-
-
-@dataclass(frozen=True)
-class _Trial:
-    value: Any
-    error: BaseException | None
-    changed: bool  # an argument is no longer what it was
-    handed_back: bool  # the result shares memory with an argument
-    printed: bool
-    warned: tuple[str, ...]
-
-
-def _call(function: Callable[..., Any], args: tuple[Any, ...]) -> _Trial:
-    args, before = copy.deepcopy(args), copy.deepcopy(args)
-    value, error, handed_back = None, None, False
-    with (
-        warnings.catch_warnings(record=True) as caught,
-        np.errstate(all="warn"),
-        redirect_stdout(io.StringIO()) as out,
-    ):
-        warnings.simplefilter("always")
-        try:
-            _leaves(returned := function(*args))  # a list within itself has no end, and is stopped here
-            value = returned
-            handed_back = any(_shares_memory(value, arg) for arg in args)
-            if inspect.iscoroutine(value):
-                value.close()
-            # The function may give out the same array again and overwrite it in the next call.
-            elif isinstance(value, (np.ndarray, list, tuple)):
-                value = copy.deepcopy(value)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as raised:  # SystemExit and its like must not end the learner's kernel
-            error = raised
-    warned = tuple(dict.fromkeys(str(w.message) for w in caught))
-    return _Trial(value, error, not _identical(before, args), handed_back, bool(out.getvalue()), warned)
-
-
-def _shares_memory(value: Any, arg: Any) -> bool:
-    return isinstance(value, np.ndarray) and isinstance(arg, np.ndarray) and np.may_share_memory(value, arg)
-
-
-def _identical(a: Any, b: Any) -> bool:
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
-    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
-        return len(a) == len(b) and all(map(_identical, a, b))
-    if isinstance(a, dict) and isinstance(b, dict):
-        return list(a) == list(b) and all(map(_identical, a.values(), b.values()))
-    return True  # numbers and text cannot change; functions and models are not looked into
+# ---- one probe, and what the truth and the learner's function make of it
 
 
 @dataclass(frozen=True, eq=False)
 class _Case:
     probe: Probe
-    truth: _Trial
-    theirs: _Trial
-    again: _Trial
+    truth: Trial
+    theirs: Trial
+    again: Trial
     exercise: Exercise
 
     @property
@@ -174,16 +129,16 @@ class _Case:
 # ---- equality
 
 
-def _same(a: _Trial, b: _Trial, exercise: Exercise) -> bool:
+def _same(a: Trial, b: Trial, exercise: Exercise) -> bool:
     """Equal within the exercise's tolerance, whatever the precision; errors are equal when of one type."""
     if a.error is not None or b.error is not None:
-        return type(a.error) is type(b.error)
+        return a.error is not None and b.error is not None and a.error.kind == b.error.kind
     return _close(a.value, b.value, exercise.rtol, exercise.atol)
 
 
-def _strictly_same(a: _Trial, b: _Trial, exercise: Exercise) -> bool:
+def _strictly_same(a: Trial, b: Trial, exercise: Exercise) -> bool:
     """Also the same precision, and the same treatment of the arguments."""
-    dtypes = [[x.dtype for x in _leaves(t.value) if isinstance(x, np.ndarray) and x.ndim] for t in (a, b)]
+    dtypes = [[x.dtype for x in leaves(t.value) if isinstance(x, np.ndarray) and x.ndim] for t in (a, b)]
     return _same(a, b, exercise) and a.changed == b.changed and dtypes[0] == dtypes[1]
 
 
@@ -221,10 +176,6 @@ def _flat(value: Any) -> np.ndarray | None:
     return None if not parts or any(p is None for p in parts) else np.concatenate([p.ravel() for p in parts])
 
 
-def _leaves(value: Any) -> list[Any]:
-    return [leaf for v in value for leaf in _leaves(v)] if isinstance(value, (list, tuple)) else [value]
-
-
 def _is_float(value: Any) -> bool:
     return isinstance(value, np.ndarray | np.generic) and value.dtype.kind == "f"
 
@@ -236,47 +187,29 @@ def _is_truth_value(value: Any) -> bool:
 # ---- calls that cannot be right, whatever the numbers
 
 
-def _untouched(learner: Callable[..., Any], stub: Callable[..., Any]) -> bool:
-    if not inspect.isfunction(learner) or learner.__code__.co_argcount != stub.__code__.co_argcount:
-        return False
-    return _body(learner) == _body(stub)
+def _untouched(made: Attempt, stub: Callable[..., Any]) -> bool:
+    return made.body is not None and made.n_args == stub.__code__.co_argcount and made.body == body(stub)
 
 
-def _body(function: Any) -> list[Any]:
-    """What a function does, step by step; the same in a notebook, where Python calls np.sum in another way."""
-    ways_to_call = ("PUSH_NULL", "PRECALL", "CACHE", "NOP")
-    jumps = (*dis.hasjrel, *dis.hasjabs)
-
-    def what(value: Any) -> Any:
-        return _body(value) if inspect.iscode(value) else repr(value)
-
-    return [
-        (step.opname.replace("LOAD_METHOD", "LOAD_ATTR"), None if step.opcode in jumps else what(step.argval))
-        for step in dis.get_instructions(function)
-        if step.opname not in ways_to_call
-    ]
-
-
-def _does_nothing(learner: Callable[..., Any], cases: tuple[_Case, ...]) -> bool:
+def _does_nothing(made: Attempt, cases: tuple[_Case, ...]) -> bool:
     """It says that it is not written yet, or has a body of `pass`, `...` or a docstring alone."""
-    if all(isinstance(case.theirs.error, NotImplementedError) for case in cases):
+    if all(c.theirs.error is not None and c.theirs.error.name == "NotImplementedError" for c in cases):
         return True
-    if not inspect.isfunction(learner) or any(c.theirs.value is not None and c.theirs.value is not ... for c in cases):
+    if made.body is None or any(c.theirs.value is not None and c.theirs.value is not ... for c in cases):
         return False
-    steps = {step.opname for step in dis.get_instructions(learner)}
-    return steps <= {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"}
+    return {step for step, _ in made.body} <= {"RESUME", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"}
 
 
 def _behaves_as_stub(exercise: Exercise, cases: tuple[_Case, ...]) -> bool:
     """It gives the placeholder that the stub gives; None is no placeholder, it is a forgotten `return`."""
-    stubs = [_call(exercise.stub, case.probe.args) for case in cases]
+    stubs = [call(exercise.stub, case.probe.args) for case in cases]
     same = all(_strictly_same(c.theirs, stub, exercise) for c, stub in zip(cases, stubs, strict=True))
     return same and any(stub.value is not None for stub in stubs)
 
 
 def _is_to_mend(exercise: Exercise) -> bool:
     """The stub gives an answer, a wrong one."""
-    given = _call(exercise.stub, exercise.probes[0].args)
+    given = call(exercise.stub, exercise.probes[0].args)
     return given.error is None and given.value is not None and given.value is not Ellipsis
 
 
@@ -288,23 +221,9 @@ def _nothing_yet(exercise: Exercise) -> Report:
     return Report(False, "empty", headline, "Write its body and run it again. The hints open one by one.")
 
 
-def _wrong_parameters(exercise: Exercise, learner: Callable[..., Any]) -> str:
-    try:
-        signature = inspect.signature(learner)
-    except (TypeError, ValueError):  # some built-in functions have none
-        return ""
-    wanted = _names(exercise)
-    try:
-        signature.bind(*exercise.probes[0].args)
-    except TypeError:
-        got = ", ".join(signature.parameters) or "nothing"
-        return f"It is called as `{exercise.name}({', '.join(wanted)})`; yours takes `({got})`."
-    return ""
-
-
 def _known(exercise: Exercise, cases: tuple[_Case, ...]) -> Misconception | None:
     """The misconception that agrees on every probe; failing that, one that agrees in all but precision."""
-    trials = [(m, [_call(m.function, c.probe.args) for c in cases]) for m in exercise.misconceptions]
+    trials = [(m, [call(m.function, c.probe.args) for c in cases]) for m in exercise.misconceptions]
     for same in (_strictly_same, _same):
         for misconception, ms in trials:
             agrees = all(same(c.theirs, m, exercise) for c, m in zip(cases, ms, strict=True))
@@ -319,15 +238,15 @@ def _fails(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
     wrong = sorted((case for case in cases if not case.right), key=lambda case: (case.same_size, _simplicity(case)))
     for case in wrong:
         if (error := case.theirs.error) is not None:
-            what = type(error).__name__
-            text = _code(f"{what}: {_words(error)}".rstrip(": "))
+            what = error.name
+            text = _code(f"{what}: {error.text}".rstrip(": "))
             detail = f"For {_quoted([case])} it raised {text}{_line_of(error)}."
-            if "ellipsis" in _words(error):
+            if "ellipsis" in error.text:
                 detail += " A `...` is still waiting to be replaced."
             return Report(False, "raised", f"It stopped with {what}.", detail, _example(exercise, case))
     for case in wrong:
         if case.truth.error is not None:
-            wanted = type(case.truth.error).__name__
+            wanted = case.truth.error.name
             detail = f"For {_quoted([case])} it should raise {wanted}, and it gave an answer."
             headline = "It accepts what it should refuse."
             return Report(False, "not_raised", headline, detail, _example(exercise, case))
@@ -376,13 +295,8 @@ def _misfit(value: Any, truth: Any, several_runs: bool) -> tuple[str, str] | Non
     return "shape", sentence
 
 
-def _line_of(error: BaseException) -> str:
-    """Where in the learner's own code it happened: the deepest frame in the file that the checker called."""
-    frames = [(f.f_code.co_filename, line) for f, line in traceback.walk_tb(error.__traceback__)]
-    own = next((name for name, _ in frames if name != __file__), None)
-    line = next((line for name, line in reversed(frames) if name == own), None)
-    text = linecache.getline(own, line).strip() if own and line else ""
-    return f" in line {line} of your cell, {_code(text)}" if text else ""
+def _line_of(error: Raised) -> str:
+    return f" in line {error.line} of your cell, {_code(error.source)}" if error.source else ""
 
 
 def _is_random(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
@@ -410,7 +324,7 @@ def _is_untidy(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
         detail = "The task asks to change the array that is passed in, and it is still what it was."
         return Report(False, "unchanged_input", "Nearly: it leaves its input alone.", detail)
     case = next(c for c in cases if not c.strictly_right)
-    pairs = zip(_leaves(case.theirs.value), _leaves(case.truth.value), strict=True)
+    pairs = zip(leaves(case.theirs.value), leaves(case.truth.value), strict=True)
     got, wanted = next((a.dtype, b.dtype) for a, b in pairs if np.ndim(b) and a.dtype != b.dtype)
     detail = f"For {_quoted([case])} the numbers are right, as {got}; they should be {wanted}, like the input."
     return Report(False, "dtype", f"Nearly: it returns {got} where {wanted} is expected.", detail)
@@ -426,7 +340,7 @@ def _resembles(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None:
     best, share = None, 0.5
     wrong = {i for i, case in enumerate(cases) if not case.right}
     for misconception in exercise.misconceptions:
-        trials = [_call(misconception.function, case.probe.args) for case in cases]
+        trials = [call(misconception.function, case.probe.args) for case in cases]
         theirs = {i for i, (t, c) in enumerate(zip(trials, cases, strict=True)) if not _same(t, c.truth, exercise)}
         common = {i for i in wrong & theirs if _same(trials[i], cases[i].theirs, exercise)}
         if wrong and len(common) / len(wrong | theirs) > share:
@@ -454,7 +368,7 @@ def _library_rule(exercise: Exercise, cases: tuple[_Case, ...]) -> Report | None
             args[at], args[c] = rule(args[c])(args[at]), np.inf  # clipped already: the solution leaves it as it is
             return exercise.solution(*args)
 
-        if all(_same(_call(other, case.probe.args), case.theirs, exercise) for case in cases):
+        if all(_same(call(other, case.probe.args), case.theirs, exercise) for case in cases):
             return _pattern("rule", f"What you wrote is another rule: {words}.")
     return None
 
@@ -484,7 +398,7 @@ def _swapped_arguments(exercise: Exercise, cases: tuple[_Case, ...]) -> Report |
             order[i], order[j] = args[j], args[i]
             return exercise.solution(*order)
 
-        if all(_same(_call(swapped, case.probe.args), case.theirs, exercise) for case in cases):
+        if all(_same(call(swapped, case.probe.args), case.theirs, exercise) for case in cases):
             return _pattern("swapped", f"It is right with `{names[i]}` and `{names[j]}` exchanged: which is which?")
     return None
 
@@ -726,8 +640,8 @@ def _names(exercise: Exercise) -> list[str]:
     return list(inspect.signature(exercise.solution).parameters)
 
 
-def _outcome(trial: _Trial, digits: int) -> str:
-    return type(trial.error).__name__ if trial.error is not None else _show(trial.value, digits)
+def _outcome(trial: Trial, digits: int) -> str:
+    return trial.error.name if trial.error is not None else _show(trial.value, digits)
 
 
 def _show(value: Any, digits: int = 4) -> str:
@@ -744,12 +658,12 @@ def _show(value: Any, digits: int = 4) -> str:
     if isinstance(value, bool | np.bool_ | str | None):
         return repr(value if isinstance(value, str | None) else bool(value))
     if isinstance(value, int | np.integer):
-        return _words(int(value), 80)
+        return brief(int(value), 80)
     if (number := _numbers(value)) is not None:
         return f"{float(number):.{digits}g}"
     if inspect.isroutine(value):
         return value.__name__
-    return _words(value, 80)
+    return brief(value, 80)
 
 
 class _Plain(str):
@@ -774,15 +688,6 @@ def _describe(value: Any) -> str:
         return f"an array of {value.dtype}"
     name = {"str": "text", "tuple": "a tuple", "list": "a list", "dict": "a dictionary"}.get(type(value).__name__)
     return name or f"an object of type {type(value).__name__}"
-
-
-def _words(value: Any, limit: int = 200) -> str:
-    try:
-        text = str(value)
-    except Exception:  # a learner's class may have a broken __str__
-        return f"<{type(value).__name__}>"
-    text = re.sub(r" at 0x[0-9a-fA-F]+", "", text)
-    return text if len(text) <= limit else text[:limit] + "…"
 
 
 def _code(text: str) -> str:

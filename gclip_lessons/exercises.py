@@ -97,6 +97,20 @@ class Prediction:
         if set(self.explain) != wanted:
             raise ValueError(f"explain must have the keys {sorted(wanted)}; got {sorted(self.explain)}")
 
+    def outcome(self, guess: str | float) -> str:
+        """Return "right" or "wrong", and for a number "low" or "high" instead of wrong."""
+        truth = self.truth()
+        if self.options:
+            return "right" if guess == truth else "wrong"
+        if abs(guess - truth) <= self.tolerance * abs(truth):
+            return "right"
+        return "low" if guess < truth else "high"
+
+    def why(self, guess: str | float) -> str:
+        """Return what is said to a guess."""
+        outcome = self.outcome(guess)
+        return self.explain[guess] if self.options else self.explain["close" if outcome == "right" else outcome]
+
 
 @dataclass(frozen=True)
 class Option:
@@ -130,3 +144,20 @@ class Quiz:
     def __post_init__(self) -> None:
         if not 3 <= len(self.questions) <= 5:
             raise ValueError(f"questions must be 3 to 5; got {len(self.questions)}")
+
+
+@dataclass(frozen=True)
+class Capstone:
+    """A task that is scored, not checked: the learner's function `name` is called on seeds that nobody knows before.
+
+    `key` is lesson and word ("12.capstone"). `args(seed)` are the arguments of a call, and `score(seed, answer)` says
+    what its answer is worth, from 0 to 1; it raises ValueError with a reason for what is no answer. An answer is plain
+    data: numbers, arrays, text, and lists, tuples and dictionaries of these. The score is the mean over `n_seeds`.
+    """
+
+    key: str
+    title: str
+    name: str
+    args: Callable[[int], tuple[Any, ...]]
+    score: Callable[[int, Any], float]
+    n_seeds: int = 20

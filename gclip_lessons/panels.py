@@ -273,7 +273,7 @@ class Predict(Panel):
             options = " or ".join(map(repr, self.prediction.options)) or "a number"
             raise ValueError(f"guess must be {options}; got {guess!r}")
         if self.guessed is None:
-            right = self._outcome(understood) == "right"
+            right = self.prediction.outcome(understood) == "right"
             self._show(understood, progress.record_prediction(self.prediction.key, understood, right))
         return self.status.html
 
@@ -308,24 +308,14 @@ class Predict(Panel):
             return None
         return number if abs(number) < 1e300 else None
 
-    def _outcome(self, guess: str | float) -> str:
-        """Return "right" or "wrong", and for a number "low" or "high" instead of wrong."""
-        truth = self.prediction.truth()
-        if self.prediction.options:
-            return "right" if guess == truth else "wrong"
-        if abs(guess - truth) <= self.prediction.tolerance * abs(truth):
-            return "right"
-        return "low" if guess < truth else "high"
-
     def _show(self, guess: str | float, note: str = "") -> None:
         self.guessed = guess
         self.input.value = guess if self.prediction.options else f"{guess:g}"
         self.input.disabled = True
         self.button.description = "Recorded"
-        outcome, explain = self._outcome(guess), self.prediction.explain
-        right = outcome == "right"
-        reason = explain[guess] if self.prediction.options else explain["close" if right else outcome]
-        body = [f"You predicted: **{_answer_text(self.prediction, guess)}**.", reason, *self._truth(), note]
+        right = self.prediction.outcome(guess) == "right"
+        said = f"You predicted: **{_answer_text(self.prediction, guess)}**."
+        body = [said, self.prediction.why(guess), *self._truth(), note]
         headline = "It came out as you predicted." if right else "It came out differently."
         self.status.html = _verdict(_RIGHT if right else _WRONG, headline, *map(to_html, body))
 

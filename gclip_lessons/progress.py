@@ -44,11 +44,17 @@ def load() -> Progress:
     if file is None:
         return Progress()
     try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
+        return understood(file.read_bytes())
     except FileNotFoundError:
         return Progress()
     except OSError as error:
         return Progress(unreadable=error.strerror or type(error).__name__)
+
+
+def understood(content: bytes) -> Progress:
+    """Return what can be understood of the content of a progress file."""
+    try:
+        stored = json.loads(content.decode())
     except (ValueError, RecursionError):  # not JSON, not text, or nested without end
         return Progress(damaged=True)
     if not isinstance(stored, dict):

@@ -9,6 +9,7 @@ import pytest
 
 from gclip_lessons.diagnosis import _untouched, diagnose, undistinguished
 from gclip_lessons.exercises import Exercise, Misconception, Option, Prediction, Probe, Question, Quiz
+from gclip_lessons.trials import attempt
 
 
 def clip(grad, max_norm):
@@ -625,5 +626,5 @@ def test_a_stub_is_known_by_what_it_does_also_where_python_compiles_its_calls_ot
         "inside": source.replace("np.sum(y)", "np.sum(x)"),
     }.items():
         exec(text, names.setdefault(where, {"np": np}))
-    untouched = {where: _untouched(found["f"], names["module"]["f"]) for where, found in names.items()}
+    untouched = {where: _untouched(attempt(found["f"], []), names["module"]["f"]) for where, found in names.items()}
     assert untouched == {"module": True, "cell": True, "more": False, "other": False, "inside": False}

@@ -39,6 +39,7 @@ LAYERS = (
     ("norm_log",),
     ("figures",),
     ("exercises",),
+    ("trials",),
     ("diagnosis",),
     ("progress",),
     ("lessons",),

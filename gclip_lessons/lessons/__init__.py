@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gclip_lessons.exercises import Exercise, Prediction, Quiz
+from gclip_lessons.exercises import Capstone, Exercise, Prediction, Quiz
 
 
 @dataclass(frozen=True)
@@ -163,6 +163,7 @@ class Lesson:
     predictions: Mapping[str, Prediction]
     exercises: Mapping[str, Exercise]
     quiz: Quiz
+    capstone: Capstone | None = None
 
 
 def clamp(name: str, state: type, value: float) -> float:
