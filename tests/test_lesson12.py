@@ -13,12 +13,12 @@ from gclip_lessons.lessons import controls_of
 from gclip_lessons.lessons import lesson12 as lesson
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
-ACROSS = np.array([-15.0, 15.0])
+ACROSS = np.array([-15.0, 0.0, 15.0])
 
 
 def drawn_line(line):
     ends = line[0] + line[1] * ACROSS
-    return against(ACROSS, ends if np.abs(ends).max() < 1e4 else [np.nan, np.nan])
+    return against(ACROSS, ends if np.abs(ends).max() < 1e4 else [np.nan] * 3)
 
 
 # What each picture shows of a result, by the names of what moves.
@@ -31,7 +31,7 @@ DRAWN = {
         "clipped": drawn_line(r.lines["clipped"]),
         "point": np.array([[r.state.x, r.state.y]]),
         "core": np.array([[r.state.x, r.state.y]]),
-        "threshold": against(r.state.max_norm, [-1, 2]),
+        "threshold": against(r.state.max_norm, [-1, 0.5, 2]),
         "here": np.array([[r.state.max_norm, r.lost]]),
         "lost lines": None,
     }

@@ -43,7 +43,7 @@ class DuelFigure(style.LiveFigure):
         self._lost = self.moving(PcolorImage(board, self._sides, self._sides, result.board, **shade), "board")
         self._lost.set_in_layout(False)
         board.add_image(self._lost)
-        across = np.array([-side, side])
+        across = np.array([-side, 0, side])
         best = board.plot(across, result.best[0] + result.best[1] * across, **_TRUE, zorder=2)
         dots = board.plot(*result.honest.T, ".", color=style.INK, markersize=5, zorder=3)
         for artist, name in ((best[0], "best"), (dots[0], "honest")):  # they never move, but the shades below them do
@@ -80,15 +80,15 @@ class DuelFigure(style.LiveFigure):
     def update(self, result: Any) -> None:
         state, side = result.state, result.side
         self._lost.set_data(self._sides, self._sides, result.board)
-        across, gone = np.array([-side, side]), {}
+        across, gone = np.array([-side, 0, side]), {}
         for name, line in self._lines.items():
             height, slope = result.lines[name]
             ends = height + slope * across
             shown = np.isfinite(ends).all() and np.abs(ends).max() < 1e4
-            line.set_data(across, ends if shown else [np.nan, np.nan])
+            line.set_data(across, ends if shown else np.full(3, np.nan))
             gone[{"raw": "unclipped"}.get(name, name)] = not shown
         self._words.set_text(off_chart(gone))
         self._point.set_data([state.x], [state.y])
         self._core.set_data([state.x], [state.y])
-        self._level.set_data([state.max_norm] * 2, [-1, 2])
+        self._level.set_data([state.max_norm] * 3, [-1, 0.5, 2])
         self._here.set_data([state.max_norm], [result.lost])

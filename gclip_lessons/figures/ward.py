@@ -9,7 +9,7 @@ from gclip_lessons.figures import style
 from gclip_lessons.figures.parts import key, key_above, power_of_ten
 
 _GOAL: dict[str, Any] = {"color": style.INK, "linestyle": (0, (1, 2)), "linewidth": 1.4}
-_RANGE = (1e-3, 1e9)
+_RANGE = (1e-3, 1e6)
 
 
 class WardFigure(style.LiveFigure):
@@ -17,15 +17,16 @@ class WardFigure(style.LiveFigure):
 
     size = (900, 330)
     description = (
-        "Left: the error of many runs against the step, on a log scale, thin lines with their median in bold; a dotted "
-        "line marks the error at which a run counts as solved. Right: the gradient norms of the same runs before any "
-        "clipping, their median and the largest, and where the clip stands on gradients its threshold as a dotted line."
+        "Left: the error on unseen examples of many runs against the step, on a log scale, thin lines with their "
+        "median in bold; a dotted line marks the error at which a run counts as solved. Right: the gradient norms of "
+        "the same runs before any clipping, their median and the largest, and where the clip stands on gradients its "
+        "threshold as a dotted line."
     )
 
     def draw(self, result: Any) -> None:
         n_steps = len(result.grad_norm)
-        powers = 10.0 ** np.arange(-3, 10, 3)
-        for name, left, title in (("error", 0.065, "Error on unseen examples"), ("norm", 0.56, "Gradient norm")):
+        powers = 10.0 ** np.arange(-3, 7, 3)
+        for name, left, title in (("error", 0.065, "Error"), ("norm", 0.56, "Gradient norm")):
             axes = self.panel(name, (left, 0.16, 0.412, 0.73), title=title, yscale="log")
             axes.set(xlim=(0, n_steps), ylim=_RANGE, xlabel="step")
             axes.set_yticks(powers, [power_of_ten(power) for power in powers])
