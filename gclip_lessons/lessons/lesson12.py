@@ -191,7 +191,8 @@ DUEL = Demo(
             DuelState(rule="each example"), "What changes when every example is cut before the mean?"
         ),
         "a small c": Preset(
-            DuelState(rule="each example", max_norm=0.01), "Why is the most careful of the clips beaten everywhere?"
+            DuelState(x=3.0, rule="each example", max_norm=0.01),
+            "Why is the most careful of the clips beaten everywhere?",
         ),
         "an honest stranger": Preset(
             DuelState(x=12.0, y=10.6, rule="each example", max_norm=0.1),
