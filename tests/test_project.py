@@ -36,6 +36,7 @@ LAYERS = (
     ("models",),
     ("data",),
     ("training",),
+    ("clinic",),
     ("norm_log",),
     ("figures",),
     ("exercises",),
@@ -45,6 +46,7 @@ LAYERS = (
     ("lessons",),
     ("view",),
     ("explorer", "panels"),
+    ("capstone",),
     ("__main__",),
 )
 FREE = ("server",)  # runs in Jupyter's process and imports nothing of the package
