@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -533,24 +533,16 @@ def read_wells(result: WellsResult) -> str:
     state, (low, middle, high) = result.state, map(two, result.band.tolist())
     spread = f"half of them end between {low} and {high}" if low != high else "the middle half of them all end there"
     return (
-        f"From {place(state)} with η = {state.learning_rate} and c = "
+        f"From {place(state.x, state.y)} with η = {state.learning_rate} and c = "
         f"{plain(state.max_norm)}, the loss after {N_WELLS} steps is {two(result.final)}; unclipped {two(result.raw)}. "
         f"Of {N_STARTS} starts nearby the median is {middle}, and {spread}. The bottom of a well lies at "
         f"{two(-WELLS_MODEL.depth)}."
     )
 
 
-class Placed(Protocol):
-    """A state whose run starts at (x, y)."""
-
-    x: float
-    y: float
-
-
-def place(state: Placed) -> str:
-    """The start of a state in words, with true minus signs."""
-    x, y = round(state.x, 6), round(state.y, 6)  # without digits that arithmetic left behind
-    return f"({x:zg}, {y:zg})".replace("-", "−")
+def place(x: float, y: float) -> str:
+    """A start in words: true minus signs, and none of the digits that arithmetic left behind."""
+    return f"({round(x, 6):zg}, {round(y, 6):zg})".replace("-", "−")
 
 
 def two(value: float) -> str:
@@ -645,7 +637,7 @@ def hide(state: HiddenState) -> HiddenResult:
 def read_hidden(result: HiddenResult) -> str:
     """The live sentence of the fourth demo; it says the hidden threshold only when it is found."""
     state, c = result.state, plain(result.state.max_norm)
-    begin = f"Picture {state.puzzle}, η = {result.learning_rate:g}, from {place(state)}:"
+    begin = f"Picture {state.puzzle}, η = {result.learning_rate:g}, from {place(state.x, state.y)}:"
     if result.apart <= FOUND:
         if result.clipped["picture"]:
             return f"{begin} found. With c = {c} the two paths are never more than {FOUND:g} apart: there was a clip."

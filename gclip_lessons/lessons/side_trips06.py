@@ -738,8 +738,6 @@ FLIPS = Demo(
 
 # --- For the lesson ---------------------------------------------------------------------------------------------
 
-DEMOS = {"three": THREE, "tails": TAILS, "returns": RETURNS, "losses": LOSSES, "flips": FLIPS}
-
 
 def ends_unclipped(alpha: float, learning_rates: tuple[float, ...], n_seeds: int = 1000) -> np.ndarray:
     """Final losses (rates, n_seeds) of simulated unclipped runs, 300 steps under α-stable noise."""
