@@ -30,7 +30,9 @@ FATES = ("as it came", "shortened", "partly 0", "all 0", "partly NaN", "all NaN"
 SHEET = {
     "loss": lambda r: counted(r.loss),
     "off": lambda r: counted(r.loss_off),
-    "logged": lambda r: against(r.times.ravel(), r.norms.ravel()),
+    "logged": lambda r: np.array(
+        [(step + k / len(norms), n) for step, norms in enumerate(r.norms) for k, n in enumerate(norms)]
+    ),
     "lengths": lambda r: counted(r.lengths),
     "threshold": lambda r: against([0, 1, 200], [r.state.max_norm] * 3),
     "above": lambda r: None,  # words, whose test is of their own
@@ -40,9 +42,9 @@ DRAWN = {
     "libraries": lambda r: (
         {name: r.marks(name) for name in FATES}
         | {
-            "threshold": against([math.log10(r.state.max_norm)] * 3, [-7.5, 0, 0.5]),
-            "at": against([math.log10(r.state.norm)] * 3, [-7.5, 0, 0.5]),
-            "here": against([math.log10(r.state.norm)], [-list(lesson.RULES).index(r.state.library)]),
+            "threshold": against([math.log10(r.state.max_norm / 13)] * 3, [-7.5, 0, 0.5]),
+            "at": against([r.state.power] * 3, [-7.5, 0, 0.5]),
+            "here": against([r.state.power], [-list(lesson.RULES).index(r.state.library)]),
         }
     ),
     "sheets": lambda r: {name: points(r) for name, points in SHEET.items()},
@@ -87,9 +89,9 @@ def test_what_comes_out_of_1e20_of_infinity_and_of_nan():
         result = lesson.look_up(lesson.LibrariesState(**settings))
         return dict(zip(result.names, result.numbers, strict=True))
 
-    huge = numbers(norm=1e20)
-    infinite = numbers(norm=13.0, entries=lesson.INFINITE)
-    missing = numbers(norm=13.0, entries=lesson.NOT_A_NUMBER)
+    huge = numbers(power=19.0)
+    infinite = numbers(power=0.0, entries=lesson.INFINITE)
+    missing = numbers(power=0.0, entries=lesson.NOT_A_NUMBER)
     zero, none, error = "0, 0 | 0", "NaN, NaN | NaN", "error"
     assert huge == dict(zip(lesson.RULES, (zero, error, zero, none, none, zero, "1, 1 | 1", "0.23, 0.31 | 0.92")))  # noqa: B905
     one = "NaN, 0 | 0"
@@ -117,14 +119,14 @@ def fate_by_hand(before: list[float], after: list[float] | None) -> str:
 def test_the_fates_on_the_map_are_those_of_single_gradients(dtype: str, entries: str, c: float):
     table = lesson.all_fates(dtype, entries, c)
     for row, rule in enumerate(lesson.RULES.values()):
-        for column, norm in enumerate(lesson.NORMS):
-            grads = lesson.gradients(norm, dtype, entries)
+        for column, power in enumerate(lesson.POWERS):
+            grads = lesson.gradients(10.0**power, dtype, entries)
             before = [*map(float, grads[0]), *map(float, grads[1])]
             try:
                 after = [float(value) for tensor in rule(grads, c)[0] for value in tensor]
             except RuntimeError:
                 after = None
-            assert FATES[table[row, column]] == fate_by_hand(before, after), (list(lesson.RULES)[row], norm)
+            assert FATES[table[row, column]] == fate_by_hand(before, after), (list(lesson.RULES)[row], power)
 
 
 def test_the_sentence_tells_what_came_out_of_the_library_that_is_looked_at():
@@ -133,16 +135,16 @@ def test_the_sentence_tells_what_came_out_of_the_library_that_is_looked_at():
     assert "2 shortened, 3 all 0, 2 all NaN, 1 an error" in said
     said = lesson.read_libraries(lesson.look_up(lesson.LibrariesState(library="PyTorch, error_if_nonfinite")))
     assert "an error is raised, and nothing is clipped. All 8 rules" in said
-    said = lesson.read_libraries(lesson.look_up(lesson.LibrariesState(library="Keras clipnorm", norm=13.0)))
+    said = lesson.read_libraries(lesson.look_up(lesson.LibrariesState(library="Keras clipnorm", power=0.0)))
     assert "(0.6, 0.8 | 1)" in said
     assert "computes" not in said
 
 
 def test_the_mouse_chooses_norm_and_row():
     state = lesson.hold_gradient(lesson.LibrariesState(), "rules", 3.0, -4.4)
-    assert (state.norm, state.library) == (1000.0, "Keras global_clipnorm")
+    assert (state.power, state.library) == (3.0, "Keras global_clipnorm")
     state = lesson.hold_gradient(state, "rules", 99.0, 99.0)
-    assert (state.norm, state.library) == (3.16e39, "PyTorch clip_grad_norm_")
+    assert (state.power, state.library) == (38.5, "PyTorch clip_grad_norm_")
 
 
 @pytest.mark.parametrize(
@@ -374,7 +376,10 @@ def test_the_two_orders_of_mixed_precision():
     np.testing.assert_allclose(result.steps["clip first"][usable], 0.03 / 2.0 ** result.powers[usable], rtol=1e-12)
     small = trips.scale_the_loss(trips.ScalingState(size=0.001))
     assert small.norms[16] < 0.03
-    assert small.steps["unscale first"][16] > 100 * small.steps["clip first"][16]
+    assert small.steps["unscale first"][16] == small.norms[16]
+    for power in small.powers[~small.skipped]:
+        longest = 0.03 / 2.0**power
+        assert small.steps["clip first"][power] == pytest.approx(min(small.norms[power], longest), rel=1e-12)
     assert round(result.zero[0], 2) == 0.14
     assert result.zero[16] == 0
 

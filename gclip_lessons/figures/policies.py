@@ -21,7 +21,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 class PoliciesFigure(style.LiveFigure):
     description = (
-        "One row for each library's rule. Left: what the rule makes of a gradient, against its norm n, one mark a "
+        "One row for each library's rule. Left: what the rule makes of a gradient, against its size, one mark a "
         "power of ten: a dot as it came, a square shortened, an open diamond partly zero, an open circle all zero, a "
         "plus partly NaN, a cross all NaN, a triangle an error; the threshold is dotted, a ring and a line show the "
         "present gradient and rule, which can be dragged. Right: the numbers that come out."
@@ -29,9 +29,9 @@ class PoliciesFigure(style.LiveFigure):
 
     def draw(self, result: Any) -> None:
         n_rules = len(result.names)
-        rows = self.panel("rules", (0.275, 0.13, 0.435, 0.73), xlim=(-2.8, 40.8), ylim=(0.5 - n_rules, 0.5))
-        rows.set(xlabel="norm n of the gradient")
-        rows.set_xticks([0, 10, 20, 30, 40], [power_of_ten(10.0**k) if k else "1" for k in (0, 10, 20, 30, 40)])
+        rows = self.panel("rules", (0.275, 0.13, 0.435, 0.73), xlim=(-3.3, 39.3), ylim=(0.5 - n_rules, 0.5))
+        rows.set(xlabel="size s of the gradient (3, 4 | 12)·s")
+        rows.set_xticks([0, 10, 20, 30], [power_of_ten(10.0**k) if k else "1" for k in (0, 10, 20, 30)])
         rows.set_yticks(-np.arange(n_rules), result.names)
         rows.tick_params(axis="y", length=0, labelcolor=style.INK)
         look = {"facecolor": "#E8F1F8", "edgecolor": "none", "zorder": 0, "clip_on": False}
@@ -45,9 +45,9 @@ class PoliciesFigure(style.LiveFigure):
         }
         self._ring = ring(self, rows, name="here")
         self._ring.set_clip_on(False)
-        self._numbers = [self.moving(rows.text(42.6, -k, "", color=style.INK, va="center")) for k in range(n_rules)]
-        rows.text(42.6, 0.75, "what comes out at this n", color=style.INK, va="bottom", fontweight="bold")
-        rows.text(-2.8, 0.75, "What becomes of it", color=style.INK, va="bottom", fontweight="bold")
+        self._numbers = [self.moving(rows.text(41.1, -k, "", color=style.INK, va="center")) for k in range(n_rules)]
+        rows.text(41.1, 0.75, "what comes out at this s", color=style.INK, va="bottom", fontweight="bold")
+        rows.text(-3.3, 0.75, "What becomes of it", color=style.INK, va="bottom", fontweight="bold")
         lines = [Line2D([], [], linestyle="none", **look) for look in LOOKS.values()]
         lines.append(Line2D([], [], **style.THRESHOLD_STYLE))
         settings = {"frameon": False, "fontsize": 11, "handlelength": 1.2, "columnspacing": 1.3, "handletextpad": 0.4}
@@ -56,10 +56,10 @@ class PoliciesFigure(style.LiveFigure):
 
     def update(self, result: Any) -> None:
         row, ends = -result.row, [0.5 - len(result.names), 0, 0.5]
-        self._band.set_xy([(-2.8, row - 0.5), (74, row - 0.5), (74, row + 0.5), (-2.8, row + 0.5)])
+        self._band.set_xy([(-3.3, row - 0.5), (72, row - 0.5), (72, row + 0.5), (-3.3, row + 0.5)])
         self._level.set_data([result.at_threshold] * 3, ends)
-        self._line.set_data([result.at] * 3, ends)
-        self._ring.set_data([result.at], [row])
+        self._line.set_data([result.state.power] * 3, ends)
+        self._ring.set_data([result.state.power], [row])
         for name, marks in self._marks.items():
             marks.set_data(*result.marks(name).T)
         for text, numbers in zip(self._numbers, result.numbers, strict=True):

@@ -58,13 +58,13 @@ class LibrariesState(State):
     library: str = control("PyTorch clip_grad_norm_", label="library", choices=tuple(RULES))
     dtype: str = control("float32", label="number format", choices=DTYPES)
     entries: str = control(FINITE, label="entries", choices=(FINITE, INFINITE, NOT_A_NUMBER))
-    norm: float = control(1e20, label="norm n", log=(0.0316, 3.16e39), n_stops=42)
+    power: float = control(19.0, label="size s = 10^", linear=(-2.5, 38.5), n_stops=42)
     max_norm: float = control(1.0, label="threshold c", log=(0.01, 100), n_stops=13)
 
 
 @dataclass(frozen=True, eq=False)
 class LibrariesResult:
-    """What every rule makes of gradients of every norm: `fates` (rules, norms) are places in LOOKS.
+    """What every rule makes of gradients of every size: `fates` (rules, sizes) are places in LOOKS.
 
     `gradient` (3,) is the present one, `came_out` (3,) what each rule makes of it and `now` its fate, a key of LOOKS;
     `computed` is the norm that the library computes, or None.
@@ -84,13 +84,9 @@ class LibrariesResult:
         return self.names.index(self.state.library)
 
     @property
-    def at(self) -> float:
-        """Where the present norm lies on the axis of powers of ten."""
-        return math.log10(self.state.norm)
-
-    @property
     def at_threshold(self) -> float:
-        return math.log10(self.state.max_norm)
+        """The power of ten at which the gradient's norm is the threshold."""
+        return math.log10(self.state.max_norm / 13)
 
     @property
     def numbers(self) -> list[str]:
@@ -99,18 +95,18 @@ class LibrariesResult:
         return ["error" if fate == "an error" else in_words(out) for out, fate in pairs]
 
     def marks(self, fate: str) -> np.ndarray:
-        """The places (log10 n, −row) of all gradients that have this fate."""
+        """The places (power, −row) of all gradients that have this fate."""
         rows, columns = np.nonzero(self.fates == list(LOOKS).index(fate))
-        return np.stack([np.log10(NORMS[columns]), -rows], -1)
+        return np.stack([POWERS[columns], -rows], -1)
 
 
-NORMS = np.array(controls_of(LibrariesState)["norm"].values)
+POWERS = np.array(controls_of(LibrariesState)["power"].values)
 
 
-def gradients(norms: np.ndarray, dtype: str, entries: str) -> list[np.ndarray]:
-    """Gradients of two tensors, (3, 4 | 12)·n/13, in a number format; (*runs, 2) and (*runs, 1)."""
+def gradients(sizes: np.ndarray, dtype: str, entries: str) -> list[np.ndarray]:
+    """Gradients of two tensors, (3, 4 | 12) times each size, in a number format; (sizes, 2) and (sizes, 1)."""
     with np.errstate(over="ignore", under="ignore"):
-        whole = (np.asarray(norms)[..., None] * (np.array([3.0, 4.0, 12.0]) / 13)).astype(dtype)
+        whole = (np.asarray(sizes)[..., None] * np.array([3.0, 4.0, 12.0])).astype(dtype)
     if entries != FINITE:
         whole[..., 0] = np.inf if entries == INFINITE else np.nan
     return [whole[..., :2], whole[..., 2:]]
@@ -131,10 +127,9 @@ def fates_of(before: np.ndarray, after: np.ndarray, raised: np.ndarray) -> np.nd
     """The places in LOOKS of what became of gradients (runs, 3): the first that holds."""
     with np.errstate(invalid="ignore"):
         missing, lost = np.isnan(after), (after == 0) & (before != 0)
-        close = 8 * float(np.finfo(after.dtype).eps) + 2e-5  # PyTorch's 1e-6 and rounding change nothing that counts
-        changed = (after != before) & ~(
-            np.abs(after - before) <= np.where(np.isfinite(before), close * np.abs(before), 0)
-        )
+        # PyTorch's 1e-6 and rounding change nothing that counts; nothing finite is close to ∞.
+        slack = (8 * float(np.finfo(after.dtype).eps) + 2e-5) * np.where(np.isfinite(before), np.abs(before), 0)
+        changed = (after != before) & ~(np.abs(after - before) <= slack)
     holds = {
         "an error": raised,
         "all NaN": missing.all(-1),
@@ -149,14 +144,14 @@ def fates_of(before: np.ndarray, after: np.ndarray, raised: np.ndarray) -> np.nd
 
 @lru_cache(maxsize=256)
 def all_fates(dtype: str, entries: str, c: float) -> np.ndarray:
-    """What becomes of gradients of every norm of NORMS under every rule, (rules, norms), as places in LOOKS."""
-    grads = gradients(NORMS, dtype, entries)
+    """What becomes of gradients of every power of POWERS under every rule, (rules, powers), as places in LOOKS."""
+    grads = gradients(10.0**POWERS, dtype, entries)
     before = np.concatenate(grads, -1)
     return np.stack([fates_of(before, *apply_each(rule, grads, c)) for rule in RULES.values()])
 
 
 def look_up(state: LibrariesState) -> LibrariesResult:
-    c, grads = state.max_norm, gradients(np.array([state.norm]), state.dtype, state.entries)
+    c, grads = state.max_norm, gradients(np.array([10.0**state.power]), state.dtype, state.entries)
     before = np.concatenate(grads, -1)
     came_out = [apply_each(rule, grads, c) for rule in RULES.values()]
     computed = None if came_out[list(RULES).index(state.library)][1] else RULES[state.library](grads, c)[1]
@@ -208,10 +203,10 @@ def read_libraries(result: LibrariesResult) -> str:
 
 
 def hold_gradient(state: LibrariesState, panel: str, x: float, y: float) -> LibrariesState:
-    """The mouse moves the norm along its axis, and from row to row."""
+    """The mouse moves the size along its axis, and from row to row."""
     names = list(RULES)
-    norm = clamp("norm", LibrariesState, 10 ** min(max(x, -2.0), 40.0))
-    return replace(state, norm=norm, library=names[min(max(round(-y), 0), len(names) - 1)])
+    power = clamp("power", LibrariesState, x)
+    return replace(state, power=power, library=names[min(max(round(-y), 0), len(names) - 1)])
 
 
 LIBRARIES = Demo(
@@ -221,10 +216,10 @@ LIBRARIES = Demo(
     read_libraries,
     presets={
         "1e20": Preset(LibrariesState(), "A finite gradient and a finite c: how many rules shorten it to c?"),
-        "half precision": Preset(LibrariesState(dtype="float16", norm=424.0), "At which norm does each rule give up?"),
-        "one infinity": Preset(LibrariesState(entries=INFINITE, norm=10.0), "Which rules let you see where it was?"),
-        "one NaN": Preset(LibrariesState(entries=NOT_A_NUMBER, norm=10.0), "Does any rule here repair a NaN?"),
-        "ordinary": Preset(LibrariesState(norm=13.0), "Which row differs from the others, and why?"),
+        "half precision": Preset(LibrariesState(dtype="float16", power=1.5), "Where does each rule give up?"),
+        "one infinity": Preset(LibrariesState(entries=INFINITE, power=0.0), "Which rules let you see where it was?"),
+        "one NaN": Preset(LibrariesState(entries=NOT_A_NUMBER, power=0.0), "Does any rule here repair a NaN?"),
+        "ordinary": Preset(LibrariesState(power=0.0), "Which two rows differ from the others, and why?"),
     },
     drag=hold_gradient,
 )
@@ -276,14 +271,14 @@ PREDICTIONS = {
 
 
 def gives_up(library: str, dtype: str) -> float:
-    """The smallest norm n, of the gradient (3, 4 | 12)·n/13, that a rule no longer clips to its c = 1; to three digits.
+    """The smallest norm of a gradient (3, 4 | 12)·s that a rule no longer clips at c = 1, to three digits.
 
     Infinite if it clips every gradient that fits the format.
     """
     largest = 0.99 * float(np.finfo(dtype).max)
 
     def clips(norm: float) -> bool:
-        grads = gradients(np.array([norm]), dtype, FINITE)
+        grads = gradients(np.array([norm / 13]), dtype, FINITE)
         before = np.concatenate(grads, -1)
         fate = fates_of(before, *apply_each(RULES[library], grads, 1.0))[0]
         return list(LOOKS)[fate] == "shortened"
@@ -730,7 +725,7 @@ EXERCISES = {
         explanation="Scale the loss, all backward passes, unscale, clip, step: in PyTorch "
         "`scaler.unscale_(optimizer)` stands before `clip_grad_norm_`. Clipped first, every gradient is longer than "
         "c, and SGD steps by ηc/65,536. Adam hides it, since it divides the size out again. milesial/Pytorch-UNet "
-        "468, pytorch/examples 1196 and NVIDIA/apex 1512 are such loops.",
+        "468 and pytorch/examples 1196 are such loops; in NVIDIA/apex 1512 an optimiser mixed the two up inside.",
     ),
     "train_c": Exercise(
         key="11.3",

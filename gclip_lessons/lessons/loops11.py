@@ -230,10 +230,13 @@ def read_sheet(result: SheetResult) -> str:
     share = f"{100 * np.mean(finite > c):.0f}% of them above c = {c:g}"
     then = "" if finite.size == norms.size else "; then one that is ∞, and then no numbers"
     longest = float(np.max(lengths, initial=0.0, where=np.isfinite(lengths)))
+    turned = f"steps turned from the gradient by up to {result.turn:.0f}°"
+    if result.turn < 0.5:
+        turned = "no step turned from its gradient"
     return (
         f"Log sheet {'of ' * (len(case) > 1)}{case}: {end}. {finite.size} norms were logged, the largest "
         f"{plain(finite.max())}, {share}{then}. The longest step was η times {plain(longest)}, which is "
-        f"{plain(longest / c)} times ηc, and steps turned from the gradient by up to {result.turn:.0f}°."
+        f"{plain(longest / c)} times ηc, and {turned}."
     )
 
 
