@@ -89,6 +89,21 @@ class NormLog:
         return bool((np.diff(self.steps) > 0).all())
 
 
+# --- Writing -----------------------------------------------------------------------------------------------
+
+
+def log_norm(path: str, step: int, norm: float) -> None:
+    """Append the norm of a step to a CSV file that `read_norms` reads; a new file begins with a header.
+
+    `norm` is the norm before clipping: anything that `float` takes, also a tensor of one entry, ∞ and NaN. The function
+    needs nothing else and may be copied into any training script.
+    """
+    with open(path, "a", encoding="utf-8") as file:
+        if file.tell() == 0:
+            file.write("step,grad_norm_before_clip\n")
+        file.write(f"{int(step)},{float(norm)}\n")
+
+
 # --- Reading -----------------------------------------------------------------------------------------------
 
 

@@ -20,7 +20,7 @@ from hypothesis.extra import numpy as hnp
 
 from gclip_lessons.figures import norms as norms_figure
 from gclip_lessons.figures.norms import NormsFigure
-from gclip_lessons.norm_log import FEWEST, LONGEST, NAMES, Advice, LogError, NormLog, advise, read_norms
+from gclip_lessons.norm_log import FEWEST, LONGEST, NAMES, Advice, LogError, NormLog, advise, log_norm, read_norms
 from gclip_lessons.thresholds import THRESHOLDS, clip_rate, follow, norm_stream
 
 NAN, INF = math.nan, math.inf
@@ -708,3 +708,27 @@ def test_norm_log_loads_neither_matplotlib_nor_widgets():
     code = "import sys, gclip_lessons.__main__; print('matplotlib' in sys.modules, 'ipywidgets' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+# --- Writing
+
+
+def test_norms_go_through_the_file_and_back(tmp_path):
+    path = tmp_path / "norms.csv"
+    norms = [5.0, 0.1 + 0.2, 1e-300, math.inf, math.nan, np.float32(2.5), np.array([3.25])[0]]
+    for step, norm in enumerate(norms):
+        log_norm(path, 10 * step, norm)
+    log = read_norms(path)
+    np.testing.assert_array_equal(log.norms, np.array(norms, float))
+    np.testing.assert_array_equal(log.steps, 10 * np.arange(len(norms)))
+    assert log.notes == ()
+    assert "2 of 7 norms are not finite" in advise(log).text
+
+
+def test_a_second_run_is_added_and_reading_says_so(tmp_path):
+    for _ in range(2):
+        for step in range(3):
+            log_norm(str(tmp_path / "norms.csv"), step, 1.0 + step)
+    log = read_norms(tmp_path / "norms.csv")
+    assert log.norms.tolist() == [1, 2, 3, 1, 2, 3]
+    assert any("does not rise" in note for note in log.notes)

@@ -30,7 +30,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 # From the ground up: each may import what stands before it, and what stands on its own line.
 LAYERS = (
-    ("clipping",),
+    ("clipping", "libraries"),
     ("thresholds",),
     ("optimizers",),
     ("models",),
