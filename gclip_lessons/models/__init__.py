@@ -11,7 +11,8 @@ from gclip_lessons.models.quadratic import Quadratic
 from gclip_lessons.models.recurrence import Recurrence
 from gclip_lessons.models.rnn import RNN
 from gclip_lessons.models.rosenbrock import Rosenbrock
-from gclip_lessons.models.two_layer import TwoLayer
+from gclip_lessons.models.symbol_rnn import SymbolRNN
+from gclip_lessons.models.two_layer import TwoLayer, TwoLayerClassifier
 from gclip_lessons.models.wells import Wells
 
 __all__ = [
@@ -26,7 +27,9 @@ __all__ = [
     "Quadratic",
     "Recurrence",
     "Rosenbrock",
+    "SymbolRNN",
     "TwoLayer",
+    "TwoLayerClassifier",
     "Wells",
     "check_gradient",
     "clipped_root",
@@ -48,4 +51,6 @@ MODELS: dict[str, Model] = {
     "wells": Wells(width=0.7),
     "line": LineFit([0.0, 1.0, 2.0, 4.0], [1.0, 3.0, 2.0, 5.0]),
     "two_layer": TwoLayer([[0.0, 1.0], [1.0, -1.0], [0.5, 2.0]], [1.0, -1.0, 0.5], hidden=4),
+    "classifier": TwoLayerClassifier([[0.0, 1.0], [1.0, -1.0], [0.5, 2.0]], [1.0, -1.0, 1.0], hidden=4),
+    "symbol_rnn": SymbolRNN([[[0, 1], [1, 2], [0, 0]]], [[[1, 2], [0, 1]]], n_symbols=3, n_answers=3, hidden=3),
 }
