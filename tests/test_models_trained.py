@@ -56,6 +56,7 @@ def test_the_reader_is_its_formula(asked):
 @pytest.mark.parametrize("asked", [1, 5])
 def test_the_gradient_through_time_is_that_of_pytorch(asked):
     torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
     rng = np.random.default_rng(2)
     model = reader(rng, asked=asked, examples=4)
     params = rng.normal(size=model.n_params)
@@ -196,6 +197,7 @@ def test_the_classifier_is_its_formula():
 
 def test_the_classifiers_gradient_is_that_of_pytorch():
     torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
     rng = np.random.default_rng(2)
     x, y = points(rng, n=9)
     model, params = TwoLayerClassifier(x, y, 5), rng.normal(size=21)
