@@ -688,18 +688,19 @@ def test_a_training_of_ones_own_tells_of_the_steps_that_are_done():
     losses, norms = run.loss[:35, 0, 0], run.grad_norm[:35, 0, 0]
     assert said[0].startswith(f"35 of 60 steps; loss {losses.mean():.2f} at first, {losses.mean():.2f} at the end")
     assert said[1] == f"norms: median {np.median(norms):.2g}, largest {norms.max():.2g}; steps clipped: 100%"
-    assert [len(line) for line in said[2:]] == [80, 20]
+    assert 90 < len("".join(said[2:])) <= 100
+    assert all(len(line) <= 80 for line in said[2:])
     run.finish()
     assert trips.tell(run, 0.1).startswith("60 of 60 steps")
 
 
 def test_the_training_of_the_notebook_does_not_hang_on_the_last_digits():
-    run = trips.own_training(10.0, 0.1, 0, 2000)
-    task = experiments.characters((0,), 2000)
+    run = trips.own_training(10.0, 0.1)
+    task = experiments.characters((0,), 1000)
     nudge = 1 + 1e-14 * np.random.default_rng(5).normal(size=task.start.shape)
-    other = experiments.Task(task.model, task.start * nudge).train(10.0, 0.1, 2000)
+    other = experiments.Task(task.model, task.start * nudge).train(10.0, 0.1, 1000)
     assert trips.tell(run.finish(), 0.1) == trips.tell(other.finish(), 0.1)
-    assert "1.62 at the end" in trips.tell(run, 0.1)
+    assert f"{run.loss[-50:].mean():.2f} at the end" in trips.tell(run, 0.1)
 
 
 # ---- exercises

@@ -1,9 +1,11 @@
 """Long training: step by step the same as `train`, stopped at any moment and taken up again, with a bar to watch."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
+from jupyter_client.manager import start_new_kernel
 
 from gclip_lessons import watching
 from gclip_lessons.clipping import ClipByGlobalNorm
@@ -204,3 +206,31 @@ def test_what_is_stored_knows_nothing_of_the_clock(panels):
     for kind in ("text/html", "text/plain"):
         assert pages[0][kind] == pages[1][kind]
         assert "20 steps" in pages[0][kind]
+
+
+LONG = """
+import numpy as np
+from gclip_lessons.models import Quadratic
+from gclip_lessons.optimizers import SGD
+from gclip_lessons.training import LongRun
+from gclip_lessons.watching import watch
+run = watch(LongRun(Quadratic.valley(30.0), np.array([1.0, 1.0]), SGD(0.01), n_steps=10_000_000))
+"""
+
+
+def test_the_stop_button_of_a_real_kernel_ends_the_cell_and_keeps_the_run():
+    manager, client = start_new_kernel(kernel_name="python3")
+    try:
+        sent = client.execute(LONG)
+        while client.get_iopub_msg(timeout=60)["msg_type"] != "display_data":
+            pass
+        time.sleep(0.5)
+        manager.interrupt_kernel()
+        reply = client.get_shell_msg(timeout=60)
+        assert reply["parent_header"]["msg_id"] == sent
+        assert reply["content"]["status"] == "ok"
+        done = client.execute_interactive("assert 0 < run.step < run.n_steps; run.advance()", timeout=60)
+        assert done["content"]["status"] == "ok"
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)

@@ -38,10 +38,10 @@ class MatchedFigure(style.LiveFigure):
         self._step = self.moving(left.plot([], [], **guide, zorder=4)[0], "step")
 
         right = self.panel("matched", (0.558, 0.13, 0.425, 0.77), title="Ahead at equal training loss, in points")
-        right.set(xlim=(0.52, 0.13), ylim=(-5.2, 8.2), xlabel="training loss of both")
+        right.set(xlim=(0.13, 0.52), ylim=(-5.2, 8.2), xlabel="training loss of both")
         right.xaxis.set_major_formatter(PLAIN)
         right.yaxis.set_major_formatter(_FULL)
-        right.plot([0.52, 0.13], [0, 0], color=style.GUIDE, linewidth=1.2, zorder=1)
+        right.plot([0.13, 0.52], [0, 0], color=style.GUIDE, linewidth=1.2, zorder=1)
         self._level = self.moving(right.plot([], [], color=style.RAW, linewidth=1.0, zorder=2)[0], "equal steps")
         self._line = self.moving(right.plot([], [], **guide, zorder=2)[0], "level")
         self._ahead, self._bars = {}, {}
@@ -63,7 +63,7 @@ class MatchedFigure(style.LiveFigure):
         for name, line in self._curves.items():
             line.set_data(result.steps, result.accuracy[name])
         self._step.set_data([result.steps[result.at]] * 2, [0, 1])
-        self._level.set_data([1, 0], [100 * result.ahead["raw"].mean] * 2)
+        self._level.set_data([0, 1], [100 * result.ahead["raw"].mean] * 2)
         self._line.set_data([result.state.level] * 2, [-9, 5.1])
         for name in self._ahead:
             mean, margin = (

@@ -9,7 +9,6 @@ from gclip_lessons.figures import style
 from gclip_lessons.figures.parts import PLAIN, key_above, ring
 
 _LINE = {"color": style.GUIDE, "linewidth": 1.2}
-_BOX = {"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.85}
 
 
 class OrderFigure(style.LiveFigure):
@@ -25,10 +24,9 @@ class OrderFigure(style.LiveFigure):
         left = self.panel("accuracy", (0.065, 0.125, 0.46, 0.785), title=f"Accuracy, {seeds} seeds")
         left.set(xlim=(0, 1.02 * steps[-1]), ylim=(0, 1.03), xlabel="step", yticks=[0, 0.25, 0.5, 0.75, 1])
         left.yaxis.set_major_formatter(PLAIN)
-        for level, word, low in ((result.chance, "chance", 0.1), (result.solved_at, "solved", 0.015)):
+        for level, word in ((result.chance, "chance"), (result.solved_at, "solved")):
             left.plot([0, 2 * steps[-1]], [level] * 2, **_LINE, zorder=1)
-            words = {"color": style.MUTED, "ha": "right", "va": "top", "bbox": _BOX}
-            left.text(0.985 * steps[-1], level - low, word, **words, zorder=6)
+            left.text(1.035 * steps[-1], level, word, color=style.MUTED, va="center")
         looks = {
             "raw": style.RAW_STYLE | {"linewidth": 1.0},
             "clipped": style.CLIPPED_STYLE | {"linewidth": 1.2},
@@ -38,7 +36,7 @@ class OrderFigure(style.LiveFigure):
         self._curves = {name: self.moving(left.plot([], [], **looks[name], zorder=3)[0], name) for name in looks}
         self._step = self.moving(left.plot([], [], color=style.INK, linewidth=1.2, zorder=5)[0], "step")
 
-        right = self.panel("solved", (0.605, 0.125, 0.38, 0.785), title=f"Solved, of {seeds}")
+        right = self.panel("solved", (0.63, 0.125, 0.355, 0.785), title=f"Solved, of {seeds}")
         low, high = result.thresholds[[0, -1]]
         right.set(xscale="log", xlim=(0.7 * low, 1.43 * high), ylim=(-0.6, seeds + 0.9), xlabel="threshold c")
         right.set_xticks([0.01, 0.1, 1, 10], ["0.01", "0.1", "1", "10"])

@@ -77,29 +77,38 @@ def at_level(loss: np.ndarray, accuracy: np.ndarray, level: float) -> tuple[np.n
     return np.take_along_axis(accuracy, reached.argmax(0)[None], 0)[0], reached.any(0)
 
 
+_COLUMNS = {"raw": 0, "gentle": 1}  # of the record, and behind them a column for each threshold
+
+
 def compare(state: OverfittingState) -> OverfittingResult:
     """Compare clipped runs with unclipped ones at equal steps and at equal training losses."""
     here = controls_of(OverfittingState)["max_norm"].index(state.max_norm)
     at = int(np.abs(np.log(np.array(OVERFIT_STEPS) / state.steps)).argmin())
-    columns = {"raw": 0, "gentle": 1, "clipped": 2 + here}
-    loss = {name: record()["overfit_loss"][:, column] for name, column in columns.items()}
-    accuracy = {name: record()["overfit_accuracy"][:, column] for name, column in columns.items()}
-
-    def matched(name: str, level: float) -> Difference:
-        (theirs, they_do), (ours, we_do) = (at_level(loss[n], accuracy[n], level) for n in (name, "clipped"))
-        return _difference(ours - theirs, they_do & we_do)
-
+    accuracy = record()["overfit_accuracy"]
+    ours = accuracy[:, 2 + here]
     return OverfittingResult(
         state=state,
         steps=np.array(OVERFIT_STEPS),
-        accuracy={name: values.mean(-1) for name, values in accuracy.items()},
+        accuracy={"clipped": ours.mean(-1)} | {name: accuracy[:, k].mean(-1) for name, k in _COLUMNS.items()},
         at=at,
         threshold=_LIMITS[here],
         levels=LEVELS,
-        ahead={name: _difference(accuracy["clipped"][at] - accuracy[name][at]) for name in ("raw", "gentle")},
-        matched={name: tuple(matched(name, level) for level in LEVELS) for name in ("raw", "gentle")},
-        here={name: matched(name, state.level) for name in ("raw", "gentle")},
+        ahead={name: _difference(ours[at] - accuracy[at, k]) for name, k in _COLUMNS.items()},
+        matched={name: _at_all_levels(2 + here, k) for name, k in _COLUMNS.items()},
+        here={name: _at_equal_loss(2 + here, k, state.level) for name, k in _COLUMNS.items()},
     )
+
+
+@lru_cache
+def _at_all_levels(clipped: int, other: int) -> tuple[Difference, ...]:
+    return tuple(_at_equal_loss(clipped, other, level) for level in LEVELS)
+
+
+def _at_equal_loss(clipped: int, other: int, level: float) -> Difference:
+    """How far the setting in the one column of the record is ahead of the other, where both have come to `level`."""
+    loss, accuracy = record()["overfit_loss"], record()["overfit_accuracy"]
+    (ours, we_do), (theirs, they_do) = (at_level(loss[:, k], accuracy[:, k], level) for k in (clipped, other))
+    return _difference(ours - theirs, we_do & they_do)
 
 
 def signed(difference: Difference) -> str:
@@ -181,7 +190,7 @@ def what_is_left() -> str:
 
 
 @lru_cache(maxsize=16)
-def own_training(learning_rate: float, max_norm: float, seed: int = 0, n_steps: int = 2000) -> LongRun:
+def own_training(learning_rate: float, max_norm: float, seed: int = 0, n_steps: int = 1000) -> LongRun:
     """The character model with a rate and a threshold of your own, inf for no clipping: to be watched.
 
     The same numbers give the same run, so a training that was stopped goes on when it is asked for again.
@@ -197,8 +206,10 @@ def tell(run: LongRun, max_norm: float, letters: int = 240) -> str:
     loss, norms = run.loss[:done, 0, 0], run.grad_norm[:done, 0, 0]
     part = min(50, done)
     text = spelled(run.model.sample(run.params, letters, np.random.default_rng(7))[:, 0, 0])
+    lines = [text[k : k + 80].rstrip() for k in range(0, letters, 80)]
     return (
         f"{done} of {run.n_steps} steps; loss {loss[:part].mean():.2f} at first, {loss[-part:].mean():.2f} at the "
-        f"end (guessing: {GUESSING:.2f})\nnorms: median {np.median(norms):.2g}, largest {norms.max():.2g}; steps "
-        f"clipped: {np.mean(norms > max_norm):.0%}\n" + "\n".join(text[k : k + 80] for k in range(0, letters, 80))
+        f"end (guessing: {GUESSING:.2f})\n"
+        f"norms: median {np.median(norms):.2g}, largest {norms.max():.2g}; "
+        f"steps clipped: {np.mean(norms > max_norm):.0%}\n" + "\n".join(lines)
     )
