@@ -116,19 +116,16 @@ def read_characters(result: CharactersResult) -> str:
     """The live sentence of the character model."""
     state = result.state
     loss = {name: values[state.step] for name, values in result.losses.items()}
-    lost = {name: not value < GUESSING for name, value in loss.items()}
-    c = f"clipped at c = {state.max_norm:g}"
-    if lost["raw"] and lost["clipped"]:
-        said = f"both runs are no better than guessing ({GUESSING:.2f}), unclipped and {c}"
-    else:
-        said = " and ".join(
-            f"{'no better than guessing' if lost[name] else f'{loss[name]:.2f}'} {word}"
-            for name, word in (("raw", "unclipped"), ("clipped", c))
-        )
-        said = f"the loss is {said}, where guessing has {GUESSING:.2f}"
+    said = {
+        name: f"a loss of {value:.2f}" if value < GUESSING else f"a loss no better than guessing ({GUESSING:.2f})"
+        for name, value in loss.items()
+    }
     clipped = result.norms["clipped"][: state.step] > state.max_norm
-    share = f"; {share_of(clipped)} of the clipped run's steps were clipped" if state.step else ""
-    return f"After {state.step} steps at η = {FAST:g} {said}{share}."
+    share = f"; {share_of(clipped)} of its steps were clipped" if state.step else ""
+    return (
+        f"After {state.step} steps at η = {FAST:g}: unclipped, {said['raw']}; clipped at c = {state.max_norm:g}, "
+        f"{said['clipped']}{share}."
+    )
 
 
 def share_of(flags: np.ndarray) -> str:
@@ -357,6 +354,14 @@ SCORES = {
     "order": "order, solved by 1500",
     "longer": "order, solved by 3000",
     "classes": "two classes, accuracy",
+}
+
+
+# What counts as working at a learning rate, in words and as a function of what the seeds reach, (..., seeds) -> (...).
+WORKS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
+    "characters": ("characters, loss below 2", lambda seeds: np.median(seeds, axis=-1) < 2),
+    "order": ("order, 45 of 50 by 1500", lambda seeds: seeds.sum(-1) >= 45),
+    "classes": ("two classes, accuracy above 0.94", lambda seeds: np.median(seeds, axis=-1) > 0.94),
 }
 
 
