@@ -47,14 +47,15 @@ LAYERS = (
     ("view",),
     ("explorer", "panels"),
     ("capstone",),
+    ("watching",),
     ("__main__",),
 )
 FREE = ("server",)  # runs in Jupyter's process and imports nothing of the package
 ONLY_IN = {
     "matplotlib": {"figures", "data"},  # data: only the path of the sample data, inside a function
-    "ipywidgets": {"view", "explorer", "panels"},
+    "ipywidgets": {"view", "explorer", "panels", "watching"},
     "anywidget": {"view", "explorer", "panels"},
-    "IPython": {"view", "explorer", "panels"},
+    "IPython": {"view", "explorer", "panels", "watching"},
     "jupyter_server": {"server"},
     "torch": set(),
     "optax": set(),

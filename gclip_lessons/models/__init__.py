@@ -12,7 +12,8 @@ from gclip_lessons.models.quadratic import Quadratic
 from gclip_lessons.models.recurrence import Recurrence
 from gclip_lessons.models.rnn import RNN
 from gclip_lessons.models.rosenbrock import Rosenbrock
-from gclip_lessons.models.two_layer import TwoLayer
+from gclip_lessons.models.symbol_rnn import SymbolRNN
+from gclip_lessons.models.two_layer import TwoLayer, TwoLayerClassifier
 from gclip_lessons.models.wells import Wells
 
 __all__ = [
@@ -28,7 +29,9 @@ __all__ = [
     "Quadratic",
     "Recurrence",
     "Rosenbrock",
+    "SymbolRNN",
     "TwoLayer",
+    "TwoLayerClassifier",
     "Wells",
     "check_gradient",
     "clipped_root",
@@ -53,4 +56,6 @@ MODELS: dict[str, Model] = {
     "deep_net": DeepNet([[0.0, 1.0], [1.0, -1.0], [0.5, 2.0]], [1.0, -1.0, 0.5], (4, 3)),
     "deep_linear_net": DeepNet([[0.0, 1.0], [1.0, -1.0], [0.5, 2.0]], [1.0, -1.0, 0.5], (3,), linear=True),
     "deep_ntk_net": DeepNet([[0.0, 1.0], [1.0, -1.0], [0.5, 2.0]], [1.0, -1.0, 0.5], (4, 3), ntk=True),
+    "classifier": TwoLayerClassifier([[0.0, 1.0], [1.0, -1.0], [0.5, 2.0]], [1.0, -1.0, 1.0], hidden=4),
+    "symbol_rnn": SymbolRNN([[[0, 1], [1, 2], [0, 0]]], [[[1, 2], [0, 1]]], n_symbols=3, n_answers=3, hidden=3),
 }
