@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from gclip_lessons.models.checks import finite_array, whole_number
+from gclip_lessons.models.checks import checked_params, finite_array, whole_number
 
 
 class DeepNet:
@@ -48,7 +48,7 @@ class DeepNet:
     def loss_and_grad(self, params: np.ndarray, step: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Loss (*runs) and gradient (*runs, n) at `params` (*runs, n); `step` plays no part."""
         # einsum and not matmul: the threads of a matrix library wait for each other on a machine that is busy.
-        params = np.asarray(params, dtype=np.float64)
+        params = checked_params(params, self.n_params)
         layers = self._layers(params)
         values = [self.x]
         for number, (a, w) in enumerate(layers, start=1):

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from gclip_lessons.models.checks import whole_number
+from gclip_lessons.models.checks import checked_params, whole_number
 
 
 class SymbolRNN:
@@ -64,7 +64,7 @@ class SymbolRNN:
 
     def loss_and_grad(self, params: np.ndarray, step: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Loss (*runs) and gradient (*runs, n) at `params` (*runs, n), on the batch of `step`."""
-        params = np.asarray(params, dtype=np.float64)
+        params = checked_params(params, self.n_params)
         symbols, targets = (batches[step % len(batches)] for batches in (self.symbols, self.targets))
         one_hot, right = np.eye(self.n_symbols), np.eye(self.n_answers)
         w, _, _, v, a = parts = self._parts(params)
