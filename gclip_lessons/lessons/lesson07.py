@@ -14,8 +14,8 @@ from gclip_lessons.exercises import Exercise, Misconception, Option, Prediction,
 from gclip_lessons.figures.norms import NormsFigure
 from gclip_lessons.figures.picked_log import PickedLogFigure
 from gclip_lessons.figures.rules import RulesFigure
-from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of, snap
-from gclip_lessons.lessons.lesson05 import frozen, plain, walk
+from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of, frozen, snap
+from gclip_lessons.lessons.lesson05 import plain, walk
 from gclip_lessons.models import Logistic, Model, Noisy, Quadratic, Recurrence
 from gclip_lessons.norm_log import Advice, NormLog, advise, percent, read_norms, short
 from gclip_lessons.optimizers import SGD
@@ -55,7 +55,8 @@ def norms_of(name: str, rng: np.random.Generator, runs: tuple[int, ...] = ()) ->
 def stream(name: str) -> Stream:
     """The stream of the pictures: the same noise and the same spikes under every name."""
     made = norms_of(name, np.random.default_rng(0))
-    frozen(made.norms, made.trend, made.spikes)
+    for array in (made.norms, made.trend, made.spikes):
+        frozen(array)
     return made
 
 
@@ -197,7 +198,7 @@ def _at_all_stops(name: str, key: str) -> np.ndarray:
     """The thresholds of a rule on a stream for every stop of its slider, (stops, steps)."""
     setting, make = MAKE[key]
     stops = np.array(controls_of(RulesState)[setting].values)
-    return frozen(np.ascontiguousarray(follow(make(stops), stream(name).norms).T))[0]
+    return frozen(np.ascontiguousarray(follow(make(stops), stream(name).norms).T))
 
 
 @lru_cache(maxsize=256)
@@ -207,7 +208,7 @@ def _thresholds(name: str, key: str, value: float) -> np.ndarray:
     stops = controls_of(RulesState)[setting].values
     if value in stops:
         return _at_all_stops(name, key)[stops.index(value)]
-    return frozen(follow(make(value), stream(name).norms))[0]
+    return frozen(follow(make(value), stream(name).norms))
 
 
 def thresholds_of(state: RulesState, key: str) -> np.ndarray:
@@ -399,7 +400,7 @@ def every_run(name: str) -> Runs:
     rates, thresholds = stops()
     parts = [train_all(name, rates[i : i + 2], np.append(thresholds, np.inf)) for i in range(0, len(rates), 2)]
     losses, norms = (np.concatenate([getattr(part, kind) for part in parts], axis=1) for kind in ("losses", "norms"))
-    return Runs(*frozen(losses, norms, np.concatenate([part.clipped for part in parts])))
+    return Runs(*map(frozen, (losses, norms, np.concatenate([part.clipped for part in parts]))))
 
 
 def final_losses(name: str) -> np.ndarray:

@@ -11,8 +11,8 @@ from gclip_lessons.exercises import Exercise, Misconception, Option, Prediction,
 from gclip_lessons.figures.fork import ForkFigure
 from gclip_lessons.figures.order import OrderFigure
 from gclip_lessons.figures.six import SixFigure
-from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of, side_trips08, snap
-from gclip_lessons.lessons.side_trips08 import DECAY, SCALE, frozen, number
+from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of, frozen, side_trips08, snap
+from gclip_lessons.lessons.side_trips08 import DECAY, SCALE, number
 from gclip_lessons.models import Quadratic
 from gclip_lessons.optimizers import SGD, Adam, AdamW, Momentum, Nesterov, Optimizer, RMSProp
 

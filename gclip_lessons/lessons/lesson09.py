@@ -10,9 +10,8 @@ from gclip_lessons.exercises import Exercise, Misconception, Option, Prediction,
 from gclip_lessons.figures.leaving import LeavingFigure
 from gclip_lessons.figures.scopes import ScopesFigure
 from gclip_lessons.figures.workers import WorkersFigure
-from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of, side_trips09
+from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of, frozen, side_trips09
 from gclip_lessons.lessons.lesson04 import two_digits
-from gclip_lessons.lessons.side_trips06 import frozen
 from gclip_lessons.lessons.side_trips09 import RELATIVES, SIZES
 from gclip_lessons.models import DeepNet, Logistic
 

@@ -9,7 +9,7 @@ import numpy as np
 from gclip_lessons.clinic import PATIENTS, Treatment, treat
 from gclip_lessons.exercises import Exercise, Misconception, Option, Prediction, Probe, Question, Quiz
 from gclip_lessons.figures.duel import DuelFigure
-from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of
+from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of, frozen
 
 # --- Saboteur: one point against one clip -------------------------------------------------------------------
 
@@ -19,17 +19,11 @@ SURVIVED = 0.5  # a line has survived when it is no further than this from the h
 GUARDS = ("each example", "batch, by norm", "batch, by value")
 
 
-def _kept(values: np.ndarray) -> np.ndarray:
-    """The same array, read-only: what a cache hands out again must stay as it is."""
-    values.flags.writeable = False
-    return values
-
-
 @lru_cache(maxsize=1)
 def honest() -> np.ndarray:
     """The twenty points (20, 2) that nobody tampers with: y = 1 + 0.8x, give or take 0.3."""
     x = np.linspace(-2, 2, N_HONEST)
-    return _kept(np.stack([x, 1 + 0.8 * x + np.random.default_rng(0).normal(0, 0.3, N_HONEST)], axis=-1))
+    return frozen(np.stack([x, 1 + 0.8 * x + np.random.default_rng(0).normal(0, 0.3, N_HONEST)], axis=-1))
 
 
 @lru_cache(maxsize=1)
@@ -83,7 +77,7 @@ N_PLACES = 21
 def places() -> np.ndarray:
     """Where the saboteur is tried, (N_PLACES², 2), x fastest."""
     along = np.linspace(-SIDE, SIDE, N_PLACES)
-    return _kept(np.stack(np.meshgrid(along, along), axis=-1).reshape(-1, 2))
+    return frozen(np.stack(np.meshgrid(along, along), axis=-1).reshape(-1, 2))
 
 
 @lru_cache(maxsize=8)
@@ -92,18 +86,18 @@ def _boards(rule: str) -> np.ndarray:
     stops = np.array(controls_of(DuelState)["max_norm"].values)
     every = np.tile(places(), (len(stops), 1))
     lines = fit(every, rule, np.repeat(stops, len(places())))
-    return _kept(distance(lines).reshape(len(stops), -1))
+    return frozen(distance(lines).reshape(len(stops), -1))
 
 
 @lru_cache(maxsize=32)
 def damage(rule: str, max_norm: float) -> np.ndarray:
     """The distance that a point at each of `places` does against a clip, (places); inf where the run overflows."""
     if rule == "none":
-        return _kept(distance(fit(places(), rule, np.inf)))
+        return frozen(distance(fit(places(), rule, np.inf)))
     stops = controls_of(DuelState)["max_norm"].values
     if max_norm in stops:
         return _boards(rule)[stops.index(max_norm)]
-    return _kept(distance(fit(places(), rule, max_norm)))
+    return frozen(distance(fit(places(), rule, max_norm)))
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,8 @@ from gclip_lessons.clipping import clip_by_global_norm, global_norm
 from gclip_lessons.exercises import Prediction
 from gclip_lessons.figures.decay import DecayFigure
 from gclip_lessons.figures.scale import ScaleFigure
-from gclip_lessons.lessons import Demo, Preset, State, control, controls_of, snap
+from gclip_lessons.lessons import Demo, Preset, State, control, controls_of, frozen, snap
 from gclip_lessons.optimizers import SGD, Adam, Optimizer
-
-
-def frozen(array: np.ndarray) -> np.ndarray:
-    """Return the array, read-only from now on: it leaves a cache, and a change would stay there."""
-    array.setflags(write=False)
-    return array
 
 
 def number(value: float) -> str:

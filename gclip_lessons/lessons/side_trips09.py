@@ -10,9 +10,8 @@ from gclip_lessons.clipping import adaptive_clip, clip_by_global_norm, global_no
 from gclip_lessons.exercises import Option, Prediction, Question
 from gclip_lessons.figures.relatives import RelativesFigure
 from gclip_lessons.figures.sizes import SizesFigure
-from gclip_lessons.lessons import Demo, Preset, State, clamp, control
+from gclip_lessons.lessons import Demo, Preset, State, clamp, control, frozen
 from gclip_lessons.lessons.lesson04 import two_digits
-from gclip_lessons.lessons.side_trips06 import frozen
 from gclip_lessons.models import DeepNet
 from gclip_lessons.training import angle_between
 
