@@ -553,6 +553,18 @@ def test_clipping_widens_the_range_and_gains_where_the_task_is_hard():
     assert abs(gain) < 0.002
 
 
+def test_the_seeds_that_judge_take_no_part_in_the_choice(monkeypatch):
+    """Scores for which the first half, the second half and all seeds would each choose another rate and threshold."""
+    scores = np.zeros((6, 8, 4))
+    scores[0, 7], scores[1, 7], scores[2, 7] = [0.5, 0.5, 0.1, 0.2], [0, 0, 0.9, 0.9], [0.4, 0.4, 0.8, 0.8]
+    scores[3, 2], scores[4, 3], scores[5, 4] = [0.9, 0.9, 0.3, 0.1], [0, 0, 1, 1], [0.8, 0.8, 0.9, 0.9]
+    monkeypatch.setattr(lesson, "reached_by_seed", lambda: {"classes": scores})
+    best = lesson.best_of("classes")
+    rates = experiments.RATES["classes"]
+    assert (best.rate, best.clipped_rate, best.threshold) == (rates[0], rates[3], experiments.THRESHOLDS[2])
+    assert best.gain[0] == pytest.approx((0.3 - 0.1 + 0.1 - 0.2) / 2)
+
+
 def test_more_learning_rates_work_with_a_clip_than_without():
     counts = {task: works(lesson.reached_by_seed()[task]).sum(0).tolist() for task, (_, works) in lesson.WORKS.items()}
     kept = experiments.record()
@@ -691,6 +703,8 @@ def test_a_training_of_ones_own_tells_of_the_steps_that_are_done():
     assert said[1] == f"norms: median {np.median(norms):.2g}, largest {norms.max():.2g}; steps clipped: 100%"
     assert 90 < len("".join(said[2:])) <= 100
     assert all(len(line) <= 80 for line in said[2:])
+    assert 0.2 < np.mean(norms > 0.55) < 0.8
+    assert f"steps clipped: {100 * np.mean(norms > 0.55):.0f}%" in trips.tell(run, 0.55)
     run.finish()
     assert trips.tell(run, 0.1).startswith("60 of 60 steps")
 
