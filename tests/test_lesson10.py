@@ -1,5 +1,6 @@
 """Lesson 10: what it trains against PyTorch and plain loops, its record against runs repeated now, and its claims."""
 
+import io
 import math
 import re
 from dataclasses import replace
@@ -7,10 +8,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from pictures import against, counted
+from PIL import Image
 
 from gclip_lessons.data import python_english
 from gclip_lessons.explorer import explore
+from gclip_lessons.figures import style, typed
 from gclip_lessons.lessons import controls_of
 from gclip_lessons.lessons import experiments10 as experiments
 from gclip_lessons.lessons import lesson10 as lesson
@@ -211,6 +216,42 @@ def test_each_curve_and_text_is_that_of_its_run():
         for name in ("raw", "clipped"):
             assert drawing.data(f"text {name} 0") + drawing.data(f"text {name} 1") == result.texts[name]
         assert drawing.data("heading") == f"What they write after {25 * (step // 25)} steps"
+
+
+@pytest.mark.parametrize("density", [1, 2])
+def test_the_writing_can_be_read_off_the_picture(density):
+    """Cut the picture into the cells of its letters and look each up among pictures of single letters."""
+    result = lesson.read_aloud(lesson.CharactersState(seed=1, step=200))
+    drawing = lesson.CHARACTERS.figure(result)
+    pixels = np.asarray(Image.open(io.BytesIO(drawing.png(density))).convert("RGB"))
+    for name, color in (("raw", style.RAW_TEXT), ("clipped", style.CLIPPED_TEXT)):
+        sheet = typed._sheet(color, density)[..., :3]
+        for line in (0, 1):
+            artist = drawing._named[f"text {name} {line}"]
+            x, y = artist.get_transform().transform(artist.get_position())
+            bottom = len(pixels) - (round(y) - 4 * density)
+            row = pixels[bottom - 16 * density : bottom, round(x) :][:, : 86 * 9 * density]
+            cells = row.reshape(16 * density, 86, 9 * density, 3).swapaxes(0, 1)
+            read = "".join(typed.LETTERS[[np.array_equal(cell, one) for one in sheet].index(True)] for cell in cells)
+            assert read == result.texts[name][86 * line : 86 * line + 86]
+
+
+@pytest.mark.parametrize("density", [1, 2])
+def test_a_line_from_the_sheet_looks_as_matplotlib_would_write_its_letters(density):
+    figure = Figure(figsize=(0.4, 0.3), dpi=100 * density)
+    canvas = FigureCanvasAgg(figure)
+
+    def ink(artist):
+        canvas.draw()
+        artist.remove()
+        return np.array(canvas.buffer_rgba())
+
+    where = {"color": style.RAW_TEXT, "fontsize": 10.5}
+    for letter in typed.LETTERS:
+        usual = ink(figure.text(0.25, 0.4, letter, family="monospace", **where))
+        ours = ink(figure.add_artist(typed._Typed(0.25, 0.4, letter, transform=figure.transFigure, **where)))
+        np.testing.assert_array_equal(usual, ours, err_msg=letter)
+    assert typed.LETTERS == experiments.ALPHABET
 
 
 def test_a_threshold_between_the_stops_is_trained_when_it_is_asked_for():
