@@ -60,11 +60,16 @@ class Ward:
     def hand_in(self, treatments: Mapping[str, Treatment], reason: str = "", seeds: Iterable[int] = HIDDEN) -> Page:
         """Score a treatment for each patient on `seeds` that were hidden until now, and write the report to hand in.
 
-        Raises ValueError for patients that are missing or unknown. A patient may be left untreated: `Treatment()`.
+        Raises ValueError for patients that are missing or unknown, TypeError for what is no dict, or a reason that is
+        no text. A patient may be left untreated: `Treatment()`.
         """
+        if not isinstance(treatments, Mapping):
+            raise TypeError(f"treatments must be a dict of patients and treatments; got {treatments!r}")
+        if not isinstance(reason, str):
+            raise TypeError(f"reason must be text; got {reason!r}")
         if set(treatments) != set(PATIENTS):
             raise ValueError(
-                f"treatments must be given for {', '.join(PATIENTS)}; got {', '.join(treatments) or 'none'}"
+                f"treatments must be given for {', '.join(PATIENTS)}; got {', '.join(map(str, treatments)) or 'none'}"
             )
         chosen = {patient: treatment_from(treatments[patient]) for patient in PATIENTS}
         if all(treatment == Treatment() for treatment in chosen.values()):

@@ -129,9 +129,10 @@ def explorer_with(page: Any, selector: str) -> Any:
     return page.locator(EXPLORER).filter(has=page.locator(selector)).first
 
 
-def showing(page: Any, demo: Demo) -> Any:
-    """The first explorer on the page that shows a demo."""
-    return explorer_with(page, f'{PICTURE}[alt^="{demo.figure.description}"]')
+def showing(page: Any, demo: Demo, control: str = "") -> Any:
+    """The first explorer on the page that shows a demo, and this control of it: a lesson may hide some at first."""
+    shows = page.locator(EXPLORER).filter(has=page.locator(f'{PICTURE}[alt^="{demo.figure.description}"]'))
+    return (shows.filter(has=page.locator(f".gclip-control-{control}")) if control else shows).first
 
 
 # --- the page ---
@@ -216,7 +217,7 @@ def test_a_typed_number_is_taken_exactly(opened: Opened):
     demo = next(iter(opened.lesson.demos.values()))
     name, setting = next(item for item in controls_of(demo.state).items() if item[1].kind in ("log", "linear"))
     typed = f"{setting.values[1] + (setting.values[2] - setting.values[1]) / 3:.6g}"
-    row = showing(opened.page, demo).locator(f".gclip-control-{name}")
+    row = showing(opened.page, demo, name).locator(f".gclip-control-{name}")
     row.locator("input[type=number]").fill(typed)
     opened.page.keyboard.press("Enter")
     until(lambda: told(row.locator(".noUi-handle")) == typed, "the number to be told")

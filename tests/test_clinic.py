@@ -158,6 +158,10 @@ def test_the_report_scores_on_hidden_seeds_and_tells_the_illness_afterwards():
     assert all(them.illness[:20] in page.html for them in PATIENTS.values())
     with pytest.raises(ValueError, match="treatments must be given for A, B, C; got A"):
         ward.hand_in({"A": Treatment()})
+    with pytest.raises(TypeError, match=r"treatments must be a dict of patients and treatments; got \[1, 2\]"):
+        ward.hand_in([1, 2])
+    with pytest.raises(TypeError, match="reason must be text; got None"):
+        ward.hand_in(dict.fromkeys(PATIENTS, Treatment()), reason=None)
 
 
 @pytest.mark.parametrize("budget", [0, -1, 1.5, True, "12"])

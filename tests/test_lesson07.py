@@ -828,6 +828,11 @@ def clips_after_looking_but_lets_nan_pass(norms, share):
     return np.sort(norms)[int((1 - share) * len(norms))]
 
 
+def sorts_and_picks(norms, share, one_less=0):
+    finite = sorted(norms[np.isfinite(norms)])
+    return finite[int((1 - share) * (len(finite) - one_less))]
+
+
 def mends_by_dividing(norms, quantile, rate, initial):
     c, thresholds = initial, []
     for norm in norms:
@@ -843,7 +848,9 @@ WRONG = [
     ("threshold_for", lambda norms, share: np.percentile(norms, 100 * (1 - share)), "lets_nan_in"),
     ("threshold_for", lambda norms, share: np.nanpercentile(norms, 100 - 100 * share), "drops_nan_alone"),
     ("threshold_for", lambda norms, share: np.quantile(norms[~np.isnan(norms)], 1 - share), "drops_nan_alone"),
-    ("threshold_for", clips_after_looking_but_lets_nan_pass, None),
+    ("threshold_for", clips_after_looking_but_lets_nan_pass, "takes_the_norm_above"),
+    ("threshold_for", sorts_and_picks, "takes_the_norm_above"),
+    ("threshold_for", lambda norms, share: sorts_and_picks(norms, share, 1), "takes_the_norm_below"),
     ("same_run", lambda learning_rate, max_norm, batch: (learning_rate, max_norm), "keeps_both"),
     ("same_run", lambda learning_rate, max_norm, batch: (learning_rate / batch, max_norm / batch), "divides_both"),
     ("same_run", lambda learning_rate, max_norm, batch: (max_norm * batch, learning_rate / batch),

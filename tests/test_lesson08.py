@@ -353,7 +353,8 @@ def test_sentences_of_the_six(name):
                 assert not re.search(r"nan|inf\b|  ", sentence)
                 assert (f"The threshold c = {c:g} does not touch it" in sentence) == (spike <= c)
                 lost, wrong, back = lesson.toll(name, spike, beta, float(beta2))
-                assert f"{wrong:,} of them go the wrong way" in sentence
+                assert (f"{wrong:,} updates go the wrong way" in sentence) == (wrong != 1)
+                assert ("1 update goes the wrong way" in sentence) == (wrong == 1)
                 assert f"back after step {back:,}, and {lost:,.0f} usual steps are lost" in sentence
                 lost, wrong, back = lesson.toll(name, min(spike, c), beta, float(beta2))
                 assert spike <= c or sentence.endswith(f"then {wrong:,}, {back:,} and {lost:,.0f}.")

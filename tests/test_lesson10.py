@@ -1,5 +1,6 @@
 """Lesson 10: what it trains against PyTorch and plain loops, its record against runs repeated now, and its claims."""
 
+import io
 import math
 import re
 from dataclasses import replace
@@ -7,10 +8,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from pictures import against, counted
+from PIL import Image
 
 from gclip_lessons.data import python_english
 from gclip_lessons.explorer import explore
+from gclip_lessons.figures import style, typed
 from gclip_lessons.lessons import controls_of
 from gclip_lessons.lessons import experiments10 as experiments
 from gclip_lessons.lessons import lesson10 as lesson
@@ -211,6 +216,42 @@ def test_each_curve_and_text_is_that_of_its_run():
         for name in ("raw", "clipped"):
             assert drawing.data(f"text {name} 0") + drawing.data(f"text {name} 1") == result.texts[name]
         assert drawing.data("heading") == f"What they write after {25 * (step // 25)} steps"
+
+
+@pytest.mark.parametrize("density", [1, 2])
+def test_the_writing_can_be_read_off_the_picture(density):
+    """Cut the picture into the cells of its letters and look each up among pictures of single letters."""
+    result = lesson.read_aloud(lesson.CharactersState(seed=1, step=200))
+    drawing = lesson.CHARACTERS.figure(result)
+    pixels = np.asarray(Image.open(io.BytesIO(drawing.png(density))).convert("RGB"))
+    for name, color in (("raw", style.RAW_TEXT), ("clipped", style.CLIPPED_TEXT)):
+        sheet = typed._sheet(color, density)[..., :3]
+        for line in (0, 1):
+            artist = drawing._named[f"text {name} {line}"]
+            x, y = artist.get_transform().transform(artist.get_position())
+            bottom = len(pixels) - (round(y) - 4 * density)
+            row = pixels[bottom - 16 * density : bottom, round(x) :][:, : 86 * 9 * density]
+            cells = row.reshape(16 * density, 86, 9 * density, 3).swapaxes(0, 1)
+            read = "".join(typed.LETTERS[[np.array_equal(cell, one) for one in sheet].index(True)] for cell in cells)
+            assert read == result.texts[name][86 * line : 86 * line + 86]
+
+
+@pytest.mark.parametrize("density", [1, 2])
+def test_a_line_from_the_sheet_looks_as_matplotlib_would_write_its_letters(density):
+    figure = Figure(figsize=(0.4, 0.3), dpi=100 * density)
+    canvas = FigureCanvasAgg(figure)
+
+    def ink(artist):
+        canvas.draw()
+        artist.remove()
+        return np.array(canvas.buffer_rgba())
+
+    where = {"color": style.RAW_TEXT, "fontsize": 10.5}
+    for letter in typed.LETTERS:
+        usual = ink(figure.text(0.25, 0.4, letter, family="monospace", **where))
+        ours = ink(figure.add_artist(typed._Typed(0.25, 0.4, letter, transform=figure.transFigure, **where)))
+        np.testing.assert_array_equal(usual, ours, err_msg=letter)
+    assert typed.LETTERS == experiments.ALPHABET
 
 
 def test_a_threshold_between_the_stops_is_trained_when_it_is_asked_for():
@@ -553,6 +594,18 @@ def test_clipping_widens_the_range_and_gains_where_the_task_is_hard():
     assert abs(gain) < 0.002
 
 
+def test_the_seeds_that_judge_take_no_part_in_the_choice(monkeypatch):
+    """Scores for which the first half, the second half and all seeds would each choose another rate and threshold."""
+    scores = np.zeros((6, 8, 4))
+    scores[0, 7], scores[1, 7], scores[2, 7] = [0.5, 0.5, 0.1, 0.2], [0, 0, 0.9, 0.9], [0.4, 0.4, 0.8, 0.8]
+    scores[3, 2], scores[4, 3], scores[5, 4] = [0.9, 0.9, 0.3, 0.1], [0, 0, 1, 1], [0.8, 0.8, 0.9, 0.9]
+    monkeypatch.setattr(lesson, "reached_by_seed", lambda: {"classes": scores})
+    best = lesson.best_of("classes")
+    rates = experiments.RATES["classes"]
+    assert (best.rate, best.clipped_rate, best.threshold) == (rates[0], rates[3], experiments.THRESHOLDS[2])
+    assert best.gain[0] == pytest.approx((0.3 - 0.1 + 0.1 - 0.2) / 2)
+
+
 def test_more_learning_rates_work_with_a_clip_than_without():
     counts = {task: works(lesson.reached_by_seed()[task]).sum(0).tolist() for task, (_, works) in lesson.WORKS.items()}
     kept = experiments.record()
@@ -691,6 +744,8 @@ def test_a_training_of_ones_own_tells_of_the_steps_that_are_done():
     assert said[1] == f"norms: median {np.median(norms):.2g}, largest {norms.max():.2g}; steps clipped: 100%"
     assert 90 < len("".join(said[2:])) <= 100
     assert all(len(line) <= 80 for line in said[2:])
+    assert 0.2 < np.mean(norms > 0.55) < 0.8
+    assert f"steps clipped: {100 * np.mean(norms > 0.55):.0f}%" in trips.tell(run, 0.55)
     run.finish()
     assert trips.tell(run, 0.1).startswith("60 of 60 steps")
 

@@ -136,6 +136,17 @@ def test_the_referee():
         lesson.bout((99, 0), "each example", 1.0)
     with pytest.raises(ValueError, match="rule must be one of 'each example'"):
         lesson.bout((0, 0), "none", 1.0)
+    with pytest.raises(ValueError, match=r"point must be a pair \(x, y\); got \(12,\)"):
+        lesson.bout((12,), "each example", 1.0)
+
+
+def test_the_machines_refuse_what_is_not_on_the_board():
+    with pytest.raises(ValueError, match=r"rule must be one of 'each example'.* got 'by norm'"):
+        lesson.strongest("by norm", 1.0)
+    with pytest.raises(ValueError, match=r"max_norm must lie between 0\.01 and 100; got -1"):
+        lesson.strongest("batch, by norm", -1)
+    with pytest.raises(ValueError, match="x must lie between -15 and 15; got 99"):
+        lesson.best_guard(99, 0)
 
 
 def test_one_patient_needs_no_clip():
@@ -209,6 +220,19 @@ def test_another_right_answer_is_right(name: str, answer):
     assert diagnose(lesson.EXERCISES[name], answer).passed
 
 
+def test_a_quantile_takes_infinity_for_the_best_and_one_of_two_in_the_middle_is_no_median():
+    losses = np.array([[1.0, 1.0, np.inf], [2.0, 2.0, 2.0]])
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(np.quantile(losses, 0.5, axis=1)[0])
+    for at, name in ((1, "takes_the_lower_middle"), (2, "takes_the_upper_middle")):
+
+        def one_of_two(losses, at=at):
+            middle = len(losses[0]) // 2 if at == 2 else (len(losses[0]) - 1) // 2
+            return min(range(len(losses)), key=lambda k: sorted(np.nan_to_num(losses[k], nan=np.inf))[middle])
+
+        assert diagnose(lesson.EXERCISES["choose_setting"], one_of_two).misconception == name
+
+
 # --- links ---
 
 
@@ -223,6 +247,8 @@ def test_the_links_of_the_question_lab_lead_to_headings_that_are_there():
     assert questions == [str(k) for k in range(1, 19)]
     links = re.findall(r"\]\((\d\d_\w+\.ipynb)(?:#([^)]+))?\)", text)
     assert len({name for name, _ in links}) >= 11
+    lab = re.split(r"(?m)^### \d+\. ", text)[1:]
+    assert all(re.search(r"→ .*\]\(\d\d_\w+\.ipynb#", question, re.DOTALL) for question in lab)
     for name, anchor in links:
         cells = json.loads((NOTEBOOKS / name).read_text(encoding="utf-8"))["cells"]
         headings = re.findall(

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import time
+import types
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -11,9 +12,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from PIL import Image
 
+from gclip_lessons.exercises import Prediction
 from gclip_lessons.lessons import all_lessons, controls_of
 from tools import browser, site
 
@@ -85,12 +88,13 @@ def frames_of(told: dict[str, Any]) -> list[dict[str, str]]:
 def test_a_page_has_at_most_70_frames_and_sliders_for_every_explorer(path: Path):
     every = explorers(path)
     assert len(every) == path.read_text(encoding="utf-8").count('class="explorer"') >= 2
-    assert sum(1 + len(frames_of(told)) for told in every) <= site.MOST_FRAMES
+    assert len({frame["src"] for told in every for frame in (told["start"], *frames_of(told))}) <= site.MOST_FRAMES
     for told in every:
         assert told["controls"]
         for control in told["controls"]:
             assert len(control["frames"]) >= 2
-            assert 0 <= control["at"] < len(control["frames"])
+            home = control["frames"][control["at"]]  # a slider at rest says what the first picture shows
+            assert (home["src"], home["says"]) == (told["start"]["src"], told["start"]["says"])
 
 
 def test_sentence_and_picture_of_a_frame_are_those_of_its_state(folder: Path, path: Path):
@@ -126,11 +130,61 @@ def test_every_picture_has_alternative_text_and_headings_are_in_order(path: Path
 def test_frames_are_given_to_thresholds_first_and_never_more_than_there_are():
     demo = all_lessons()["04"].demos["cliff"]
     assert list(site.shares(demo, 13)) == ["max_norm", "step"]
-    assert sum(site.shares(demo, 13).values()) <= 13
     assert list(site.shares(demo, 2)) == ["max_norm"]
+    assert list(site.shares(demo, 40, ["step"])) == ["step"]
     for other in (demo for lesson in all_lessons().values() for demo in lesson.demos.values()):
-        given = site.shares(other, 40)
-        assert all(n <= len(controls_of(other.state)[name].values) for name, n in given.items())
+        for frames in (2, 5, 6, 13, 40):
+            given = site.shares(other, frames)
+            assert 1 + sum(n - 1 for n in given.values()) <= frames
+            assert all(2 <= n <= len(controls_of(other.state)[name].values) for name, n in given.items())
+
+
+def test_stops_run_from_end_to_end_in_order_through_the_start():
+    setting = controls_of(all_lessons()["04"].demos["cliff"].state)["max_norm"]
+    for start in (setting.low, setting.high, setting.values[1], 0.37 * setting.high):
+        for count in (3, 6, 1000):
+            found = site.stops(setting, start, count)
+            assert len(found) == min(count, len(setting.values))
+            assert found == sorted(found)
+            assert start in found
+            assert (found[0], found[-1]) == (setting.low, setting.high)
+
+
+def test_no_page_can_have_more_frames_than_it_may():
+    for path in site.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"):
+        calls = [call for _, call in site.cells_of(nbformat.read(path, as_version=4)) if call]
+        explorers = [call for call in calls if call.kind == "explore"]
+        assert explorers, path
+        assert {"quiz"} < {call.kind for call in calls}, path
+        total = 0
+        for call in explorers:
+            given = site.shares(call.thing, site.MOST_FRAMES // len(explorers), call.options.get("show"))
+            assert given, path
+            total += 1 + sum(n - 1 for n in given.values())
+        assert total <= site.MOST_FRAMES, path
+
+
+def test_a_cell_that_needs_an_earlier_one_shows_what_was_stored(tmp_path: Path):
+    names = {"lesson": types.SimpleNamespace(QUIZ="questions")}
+    assert site.asked("quiz(lesson.QUIZ)", names) == site.Asked("quiz", "questions", {})
+    assert site.asked("mine = None\nquiz(lesson.QUIZ if mine is None else mine)", names).thing == "questions"
+    assert site.asked("explore(own(log), preset='a')", names) is None
+    assert site.asked("log = own()\nexplore(log)", names) is None
+    assert "mine" not in names
+    stored = nbformat.v4.new_output("display_data", {"text/html": "<p>stored</p>", "text/plain": "kept"})
+    cells = [nbformat.v4.new_code_cell("explore(own(log))", outputs=[stored])]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "one.ipynb")
+    body = site.lesson_page(tmp_path / "one.ipynb", tmp_path, lambda: None)
+    assert "explore(own(log))" in body
+    assert body.endswith("<p>stored</p>")
+
+
+def test_every_picture_that_waits_has_a_prediction_that_opens_it():
+    for path in site.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"):
+        calls = [call for _, call in site.cells_of(nbformat.read(path, as_version=4)) if call]
+        asked = [call.thing.key for call in calls if call.kind == "predict"]
+        assert len(asked) == len(set(asked))
+        assert {call.options["after"].key for call in calls if "after" in call.options} <= set(asked), path
 
 
 def test_links_lead_to_pages_of_the_site(path: Path):
@@ -224,8 +278,25 @@ def test_a_prediction_answers_and_opens_its_picture(page: Any):
         field.fill("1,234.5")
     ask.locator("button").click()
     assert len(ask.locator(".answer").text_content()) > 40
-    hidden = page.locator("details.after").first
+    [hidden] = page.locator(f'details.after[data-after="{ask.get_attribute("data-key")}"]').all()
     assert hidden.evaluate("node => node.open")
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"), [("1,234.5", 1234.5), ("0,125", 0.125), ("−2,5", -2.5), ("50 %", 50), ("30°", 30), ("", None)]
+)
+def test_a_number_is_read_as_the_live_course_reads_it(page: Any, typed: str, read: float | None):
+    """A page of its own: lesson 03 may ask for no number."""
+    guess = Prediction("x", "How much?", lambda: 50.0, dict.fromkeys(("low", "close", "high"), "so"), unit="%")
+    before = page.url
+    body = site.prediction_html(guess, "x")
+    (Path(before.removeprefix("file://").replace("%20", " ")).parent / "number.html").write_text(site.page("x", body))
+    page.goto(before.rpartition("/")[0] + "/number.html")
+    page.locator(".ask input").fill(typed)
+    page.locator(".ask input").press("Enter")
+    said = page.locator(".answer").text_content()
+    assert said == "Write a number first." if read is None else said.startswith(f"You predicted {read:g}. It is 50 %.")
+    page.goto(before)
 
 
 def test_a_quiz_says_why(page: Any):

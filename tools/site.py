@@ -16,7 +16,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ NOTEBOOKS = ROOT / "notebooks"
 sys.path[:0] = [str(ROOT)]
 
 from gclip_lessons.exercises import Prediction, Quiz  # noqa: E402
-from gclip_lessons.lessons import Demo, Preset, controls_of  # noqa: E402
+from gclip_lessons.lessons import Control, Demo, Preset, controls_of  # noqa: E402
 from gclip_lessons.panels import to_html  # noqa: E402
 
 MOST_FRAMES = 70  # on a page; at some 45 kB each it stays below 5 MB
@@ -52,16 +52,26 @@ class Asked:
 
 
 def asked(source: str, names: dict[str, Any]) -> Asked | None:
-    """What a cell asks of the course, or None. `names` are those that the lesson's first cell imports."""
+    """What a cell asks of the course, or None, also where it needs what an earlier cell has made.
+
+    `names` are those that the lesson's first cell imports.
+    """
     body = ast.parse(source).body
     call = body[-1].value if body and isinstance(body[-1], ast.Expr) else None
     if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in CALLS and call.args):
         return None
 
-    def value(node: ast.expr) -> Any:
-        return eval(compile(ast.Expression(node), "cell", "eval"), names)  # our own notebooks, not a stranger's
+    scope = dict(names)
 
-    return Asked(call.func.id, value(call.args[0]), {one.arg: value(one.value) for one in call.keywords if one.arg})
+    def value(node: ast.expr) -> Any:
+        return eval(compile(ast.Expression(node), "cell", "eval"), scope)  # our own notebooks, not a stranger's
+
+    try:
+        exec(compile(ast.Module(body[:-1], []), "cell", "exec"), scope)
+        options = {one.arg: value(one.value) for one in call.keywords if one.arg}
+        return Asked(call.func.id, value(call.args[0]), options)
+    except NameError:
+        return None
 
 
 # --- pictures -----------------------------------------------------------------------------------------------
@@ -70,33 +80,43 @@ def asked(source: str, names: dict[str, Any]) -> Asked | None:
 def small(png: bytes) -> bytes:
     """The picture with a palette of 256 colours: a quarter of the size."""
     stored = io.BytesIO()
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
-        stored, "PNG", optimize=True
-    )
+    palette = Image.open(io.BytesIO(png)).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    palette.save(stored, "PNG")  # `optimize` would save a tenth more, and take ten times as long
     return stored.getvalue()
 
 
-def stops(demo: Demo, name: str, count: int) -> list[Any]:
-    """At most `count` values of a control, from end to end: all of a menu, of a slider an even spread."""
-    values = controls_of(demo.state)[name].values
-    if len(values) <= count:
-        return list(values)
-    return [values[round(k * (len(values) - 1) / (count - 1))] for k in range(count)]
+def stops(setting: Control, start: Any, count: int) -> list[Any]:
+    """At most `count` values of a control, from end to end, one of them `start`; of a slider an even spread."""
+    values = list(setting.values)
+    if len(values) > count:
+        last = max(count - 1, 1)
+        values = [values[round(k * (len(values) - 1) / last)] for k in range(count)]
+    if start not in values:
+        # In place of the nearest stop between the ends; only a slider of two stops gives up an end.
+        inner = range(1, len(values) - 1) if len(values) > 2 else range(len(values))
+        home = setting.index(start)
+        values[min(inner, key=lambda k: abs(setting.index(values[k]) - home))] = start
+    return values
 
 
-def shares(demo: Demo, frames: int) -> dict[str, int]:
-    """Which controls a page can afford to move, and in how many frames each: thresholds first, then time."""
-    controls = controls_of(demo.state)
+def shares(demo: Demo, frames: int, show: Iterable[str] | None = None) -> dict[str, int]:
+    """Which controls a page can afford to move, and over how many stops each: thresholds first, then time.
+
+    One frame, the start, is a stop of every control; `show` names the controls that may be moved at all.
+    """
+    controls = {name: one for name, one in controls_of(demo.state).items() if show is None or name in show}
     order = sorted(controls, key=lambda name: ("threshold" not in controls[name].label, not controls[name].play))
     least = {name: min(FEWEST, len(controls[name].values)) for name in order}
     chosen: list[str] = []
     for name in order:
-        if sum(least[one] for one in chosen) + least[name] <= frames:
+        if 1 + sum(least[one] - 1 for one in [*chosen, name]) <= frames:
             chosen.append(name)
     chosen = chosen or order[:1]
-    given = {name: least[name] for name in chosen}
+    given = {name: min(least[name], frames) for name in chosen}
     while spare := [
-        name for name in chosen if given[name] < len(controls[name].values) and sum(given.values()) < frames
+        name
+        for name in chosen
+        if given[name] < len(controls[name].values) and sum(given.values()) < frames + len(chosen) - 1
     ]:
         given[min(spare, key=given.__getitem__)] += 1
     return {name: given[name] for name in controls if name in given}
@@ -128,17 +148,19 @@ class Explorer:
         self.tick()
         return {"src": f"{self.folder.name}/{path.name}", "says": self.demo.caption(result), "at": at}
 
-    def html(self, frames: int) -> str:
-        """The explorer as a part of a page, with at most `frames` pictures."""
+    def html(self, frames: int, show: Iterable[str] | None = None) -> str:
+        """The explorer as a part of a page, with at most `frames` pictures; `show` as `explore` takes it."""
         state, controls = self.place.state, controls_of(self.demo.state)
         start = self.frame(state)
         moved, rows = [], []
-        for name, count in shares(self.demo, frames - 1).items():
-            values, setting = stops(self.demo, name, count), controls[name]
-            at = min(
-                range(len(values)), key=lambda k: abs(setting.index(values[k]) - setting.index(getattr(state, name)))
-            )
-            shown = [self.frame(replace(state, **{name: value}), said(value)) for value in values]
+        for name, count in shares(self.demo, frames, show).items():
+            setting, home = controls[name], getattr(state, name)
+            values = stops(setting, home, count)
+            at = values.index(home)
+            shown = [
+                start | {"at": said(value)} if k == at else self.frame(replace(state, **{name: value}), said(value))
+                for k, value in enumerate(values)
+            ]
             if len({(self.folder.parent / frame["src"]).read_bytes() for frame in shown}) == 1:
                 continue  # it does nothing by itself, as a brush that stands still
             moved.append({"at": at, "frames": shown})
@@ -191,6 +213,7 @@ def prediction_html(prediction: Prediction, name: str) -> str:
         "truth": truth if prediction.options else float(truth),
         "shown": plain(str(shown)),
         "tolerance": prediction.tolerance,
+        "unit": prediction.unit,
         "explain": {key: plain(text) for key, text in prediction.explain.items()},
         "evidence": plain(prediction.evidence()) if prediction.evidence else "",
     }
@@ -200,7 +223,7 @@ def prediction_html(prediction: Prediction, name: str) -> str:
         kind = "number"
         unit = f" in {html.escape(prediction.unit)}" if prediction.unit else ""
         inside = f'<label>Your guess{unit}: <input type="text" inputmode="decimal"></label>'
-    return question_html(kind, f"Predict. {prediction.question}", inside, told, "Compare")
+    return question_html(kind, f"Predict. {prediction.question}", inside, told, "Compare", prediction.key)
 
 
 def quiz_html(quiz: Quiz, name: str) -> str:
@@ -216,10 +239,11 @@ def quiz_html(quiz: Quiz, name: str) -> str:
     return "".join(parts)
 
 
-def question_html(kind: str, text: str, inside: str, told: dict[str, Any], button: str) -> str:
-    """One question: its text, what can be chosen, a button, and the place for the answer."""
+def question_html(kind: str, text: str, inside: str, told: dict[str, Any], button: str, key: str = "") -> str:
+    """One question: its text, what can be chosen, a button, and the place for the answer; `key` opens a picture."""
     return (
-        f'<div class="ask" data-kind="{kind}"><fieldset><legend>{to_html(text)[3:-4]}</legend>{inside}</fieldset>'
+        f'<div class="ask" data-kind="{kind}" data-key="{key}">'
+        f"<fieldset><legend>{to_html(text)[3:-4]}</legend>{inside}</fieldset>"
         f'<button type="button">{button}</button><p class="answer" role="status"></p>{data(told)}</div>'
     )
 
@@ -254,33 +278,36 @@ def outputs(cell: Any) -> Iterator[str]:
             yield f"<pre>{html.escape(output.data['text/plain'])}</pre>"
 
 
-def lesson_page(path: Path, folder: Path, tick: Callable[[], None]) -> str:
-    """The body of a lesson's page; its pictures go into a folder beside it."""
-    notebook = nbformat.read(path, as_version=4)
-    pictures = folder / path.stem
-    shutil.rmtree(pictures, ignore_errors=True)
-    pictures.mkdir()
+def cells_of(notebook: Any) -> list[tuple[Any, Asked | None]]:
+    """The cells of a notebook that are not empty, each with what it asks of the course."""
     cells = [cell for cell in notebook.cells if cell.source.strip()]
     names: dict[str, Any] = {}
-    number = notebook.metadata.get("gclip", {}).get("number")
-    if number:
+    if number := notebook.metadata.get("gclip", {}).get("number"):
         names["lesson"] = importlib.import_module(f"gclip_lessons.lessons.lesson{number}")
         for imported in re.findall(
             r"from gclip_lessons\.lessons import (\w+) as (\w+)", "\n".join(c.source for c in cells)
         ):
             names[imported[1]] = importlib.import_module(f"gclip_lessons.lessons.{imported[0]}")
-    calls = [asked(cell.source, names) if cell.cell_type == "code" else None for cell in cells]
-    explorers = sum(call is not None and call.kind == "explore" for call in calls)
+    return [(cell, asked(cell.source, names) if cell.cell_type == "code" else None) for cell in cells]
+
+
+def lesson_page(path: Path, folder: Path, tick: Callable[[], None]) -> str:
+    """The body of a lesson's page; its pictures go into a folder beside it."""
+    pictures = folder / path.stem
+    shutil.rmtree(pictures, ignore_errors=True)
+    pictures.mkdir()
+    cells = cells_of(nbformat.read(path, as_version=4))
+    explorers = sum(call is not None and call.kind == "explore" for _, call in cells)
     parts = []
-    for k, (cell, call) in enumerate(zip(cells, calls, strict=True)):
+    for k, (cell, call) in enumerate(cells):
         if cell.cell_type == "markdown":
             parts.append(markdown(cell.source))
         elif call and call.kind == "explore":
-            made = Explorer(call.thing, call.options.get("preset"), pictures, cell.id, tick).html(
-                MOST_FRAMES // explorers
-            )
-            if call.options.get("after"):
-                made = f'<details class="after"><summary>The picture, when you have predicted</summary>{made}</details>'
+            explorer = Explorer(call.thing, call.options.get("preset"), pictures, cell.id, tick)
+            made = explorer.html(MOST_FRAMES // explorers, call.options.get("show"))
+            if after := call.options.get("after"):
+                closed = "<summary>The picture, when you have predicted</summary>"
+                made = f'<details class="after" data-after="{after.key}">{closed}{made}</details>'
             parts.append(made)
         elif call and call.kind == "predict":
             parts.append(prediction_html(call.thing, f"p{k}"))
@@ -373,7 +400,8 @@ def main(arguments: list[str]) -> int:
         title = nbformat.read(path, as_version=4).metadata.get("gclip", {}).get("title", path.stem.capitalize())
         (folder / f"{path.stem}.html").write_text(page(title, body), encoding="utf-8")
         print(f"\r{k} of {len(chosen)}: {path.stem}, {drawn} pictures", flush=True)
-    (folder / "index.html").write_text(page("Gradient clipping, hands on", contents(every)), encoding="utf-8")
+    here = [path for path in every if (folder / f"{path.stem}.html").is_file()]
+    (folder / "index.html").write_text(page("Gradient clipping, hands on", contents(here)), encoding="utf-8")
     print(f"Open {folder / 'index.html'} in any browser.")
     return 0
 

@@ -7,9 +7,10 @@ from matplotlib.ticker import NullLocator
 
 from gclip_lessons.figures import style
 from gclip_lessons.figures.parts import key_above
+from gclip_lessons.figures.typed import typed_line
 
 _LOSS, _NORM = (1.3, 120), (1e-2, 1e4)
-_LETTERS = 88  # on one line
+_LETTERS = 86  # on one line
 _SLOW = style.OTHER_STYLE | {"linewidth": 1.6}
 _GUESSING = {"color": style.GUIDE, "linewidth": 1.2}
 
@@ -63,11 +64,7 @@ class CharactersFigure(style.LiveFigure):
     def _writing(self, name: str, word: str, color: str) -> list[Any]:
         top = {"raw": 0.205, "clipped": 0.1}[name]
         self.figure.text(0.012, top, word, color=color)
-        mono = {"family": "monospace", "color": color, "fontsize": 10.5}
-        return [
-            self.moving(self.figure.text(0.115, top - 0.045 * line, "", **mono), f"text {name} {line}")
-            for line in range(2)
-        ]
+        return [typed_line(self, 0.115, top - 0.045 * line, color, f"text {name} {line}") for line in range(2)]
 
     def update(self, result: Any) -> None:
         step = result.state.step

@@ -744,6 +744,14 @@ def takes_the_norm_at_that_place_in_time(norms: np.ndarray, share: float) -> flo
     return float(finite[round((1 - share) * (finite.size - 1))])
 
 
+def takes_the_norm_above(norms: np.ndarray, share: float) -> float:
+    return float(np.quantile(norms[np.isfinite(norms)], 1 - share, method="higher"))
+
+
+def takes_the_norm_below(norms: np.ndarray, share: float) -> float:
+    return float(np.quantile(norms[np.isfinite(norms)], 1 - share, method="lower"))
+
+
 def trusts_a_normal_law(norms: np.ndarray, share: float) -> float:
     from statistics import NormalDist
 
@@ -901,9 +909,9 @@ EXERCISES = {
         probes=(
             Probe((np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0]), 0.1), "eleven norms in order"),
             Probe((_SOME, 0.25), "eight norms out of order"),
-            Probe((np.array([2.0, np.nan, 1.0, 5.0, 4.0]), 0.25), "one norm is NaN"),
-            Probe((np.array([2.0, np.inf, 1.0, 5.0, np.nan, 4.0, 0.0]), 0.3), "NaN, an infinity and a zero"),
-            Probe((np.append(np.linspace(0.9, 1.1, 21), 50.0), 0.1), "calm norms and one spike"),
+            Probe((np.array([4.0, np.nan, 5.0, 1.0, 2.0]), 0.25), "one norm is NaN"),
+            Probe((np.array([2.0, np.inf, 5.0, 4.0, np.nan, 1.0, 0.0]), 0.3), "NaN, an infinity and a zero"),
+            Probe((np.append(50.0, np.linspace(1.1, 0.9, 21)), 0.1), "calm norms and one spike"),
             Probe((np.array([3.0, 3.0, 3.0]), 0.5), "all norms alike"),
         ),
         misconceptions=(
@@ -952,6 +960,16 @@ EXERCISES = {
                 takes_the_norm_at_that_place_in_time,
                 "The norms stand in the order in which they came. By size they have to be sorted first, as "
                 "`np.quantile` does.",
+            ),
+            Misconception(
+                takes_the_norm_above,
+                "Sorted and counted, right. But this takes the next larger norm of the log; between two norms "
+                "`np.quantile` interpolates.",
+            ),
+            Misconception(
+                takes_the_norm_below,
+                "Sorted and counted, right. But this takes the next smaller norm of the log; between two norms "
+                "`np.quantile` interpolates.",
             ),
             Misconception(
                 trusts_a_normal_law,
@@ -1163,7 +1181,7 @@ QUIZ = Quiz(
                 ),
                 Option(
                     "the quantile tracker: it can rise by a tenth at each step",
-                    "Yes: by exp(ηγ) a step, 1.105 with its published settings. It remembers one number.",
+                    "Yes: by exp(0.2·γ) a step, 1.105 with γ = ½. It remembers one number.",
                     right=True,
                 ),
                 Option(

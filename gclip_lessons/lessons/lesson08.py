@@ -254,9 +254,10 @@ def read_spike(result: SpikeResult) -> str:
     state, row = result.state, result.names.index(result.state.optimizer)
     first = {run: number(update[0]) for run, update in result.update.items()}
     cost = {run: f"{costs[row]:,.0f}" for run, costs in result.cost.items()}
+    wrong = "1 update goes" if result.wrong["raw"] == 1 else f"{result.wrong['raw']:,} updates go"
     raw = (
         f"A gradient of −{state.spike:g} among ones. {state.optimizer}, unclipped: the first update is {first['raw']} "
-        f"usual ones, {result.wrong['raw']:,} of them go the wrong way, half the usual update is back after step "
+        f"usual ones, {wrong} the wrong way, half the usual update is back after step "
         f"{result.back['raw']:,}, and {cost['raw']} usual steps are lost"
     )
     if state.spike <= state.max_norm:

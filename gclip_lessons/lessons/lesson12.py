@@ -200,8 +200,11 @@ DUEL = Demo(
 def strongest(rule: str, max_norm: float = np.inf) -> tuple[float, float, float]:
     """The machine as saboteur: the place (x, y) on the board from which one point does most harm, and the distance.
 
-    Of several that are equally harmful, to three digits or as runs that overflow, the one nearest to the middle.
+    Of several that are equally harmful, to three digits or as runs that diverge, the one nearest to the middle.
+    ValueError for a rule that is neither "none" nor in GUARDS, or a threshold that is not on the board.
     """
+    if rule != "none":
+        DuelState(rule=rule, max_norm=max_norm)
     harm = np.array([float(f"{min(away, 1e4):.3g}") for away in damage(rule, max_norm)])
     worst = np.flatnonzero(harm == harm.max())
     chosen = worst[np.argmin(np.hypot(*places()[worst].T))]
@@ -209,7 +212,11 @@ def strongest(rule: str, max_norm: float = np.inf) -> tuple[float, float, float]
 
 
 def best_guard(x: float, y: float) -> tuple[str, float, float]:
-    """The machine as defender: the rule and threshold that hold the line best against a point, and the distance."""
+    """The machine as defender: the rule and threshold that hold the line best against a point, and the distance.
+
+    ValueError for a place that is not on the board.
+    """
+    DuelState(x=x, y=y)
     stops = np.array(controls_of(DuelState)["max_norm"].values)
     point = np.tile([float(x), float(y)], (len(stops), 1))
     found = [
@@ -224,8 +231,10 @@ def best_guard(x: float, y: float) -> tuple[str, float, float]:
 def bout(point: Sequence[float], rule: str, max_norm: float) -> str:
     """The referee: what becomes of the line when `point` meets a clip that was chosen without seeing it.
 
-    ValueError for a rule that is not in GUARDS, or a place or threshold that is not on the board.
+    ValueError for a rule that is not in GUARDS, or a place or threshold that is not on the board or no pair.
     """
+    if np.shape(point) != (2,):
+        raise ValueError(f"point must be a pair (x, y); got {point!r}")
     x, y = point
     state = DuelState(x=x, y=y, rule=rule, max_norm=max_norm)
     away = float(distance(fit(np.array([[state.x, state.y]]), rule, max_norm))[0])
@@ -287,7 +296,7 @@ PREDICTIONS = {
             "tall": "A large residual makes the gradient long, and that is what is cut. From beyond a certain height "
             "nothing is gained any more.",
             "near": "Yes. Its gradient has length c, as from everywhere else, but here it pulls at the line where "
-            "the honest points stand. Who wants to do harm under such a clip has to look like the others.",
+            "the honest points stand. Who wants to do harm under such a clip has to come close to the others.",
         },
         evidence=how_much_harm,
     ),
@@ -375,6 +384,41 @@ def finds_the_smallest_of_all(losses: np.ndarray) -> int:
     return int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
 
 
+def takes_the_lower_middle(losses: np.ndarray) -> int:
+    ordered = np.sort(np.where(np.isfinite(losses), losses, np.inf), axis=1)
+    return int(np.argmin(ordered[:, (losses.shape[1] - 1) // 2]))
+
+
+def takes_the_upper_middle(losses: np.ndarray) -> int:
+    ordered = np.sort(np.where(np.isfinite(losses), losses, np.inf), axis=1)
+    return int(np.argmin(ordered[:, losses.shape[1] // 2]))
+
+
+def leaves_out_what_is_nan(losses: np.ndarray) -> int:
+    return int(np.argmin([np.median(row[~np.isnan(row)]) if not np.isnan(row).all() else np.inf for row in losses]))
+
+
+def counts_nan_as_zero(losses: np.ndarray) -> int:
+    return int(np.argmin(np.median(np.nan_to_num(losses, posinf=np.inf), axis=1)))
+
+
+def takes_the_mean_as_it_is(losses: np.ndarray) -> int:
+    return int(np.argmin(losses.mean(1)))
+
+
+def asks_a_quantile_of_infinity(losses: np.ndarray) -> int:
+    with np.errstate(invalid="ignore"):
+        return int(np.argmin(np.quantile(np.where(np.isfinite(losses), losses, np.inf), 0.5, axis=1)))
+
+
+def lets_every_seed_vote(losses: np.ndarray) -> int:
+    return int(np.bincount(np.argmin(np.where(np.isfinite(losses), losses, np.inf), axis=0)).argmax())
+
+
+def rules_out_who_ever_diverged(losses: np.ndarray) -> int:
+    return int(np.argmin([np.median(row) if np.isfinite(row).all() else np.inf for row in losses]))
+
+
 def most_harm(place: str, max_norm: float, n_examples: int) -> float:
     return {"each example": 2 * max_norm / n_examples, "batch": 2 * max_norm, "none": np.inf}[place]
 
@@ -429,6 +473,26 @@ def lets_the_batch_move_by_c(place: str, max_norm: float, n_examples: int) -> fl
     return max_norm if place == "batch" else most_harm(place, max_norm, n_examples)
 
 
+def turns_by_a_right_angle(place: str, max_norm: float, n_examples: int) -> float:
+    return most_harm(place, max_norm, n_examples) / np.sqrt(2)
+
+
+def takes_the_threshold_for_one(place: str, max_norm: float, n_examples: int) -> float:
+    return most_harm(place, 1.0, n_examples)
+
+
+def averages_the_batch_like_noise(place: str, max_norm: float, n_examples: int) -> float:
+    return 2 * max_norm / np.sqrt(n_examples) if place == "batch" else most_harm(place, max_norm, n_examples)
+
+
+def has_one_bound_for_all(place: str, max_norm: float, n_examples: int) -> float:
+    return 2 * max_norm / n_examples
+
+
+def lets_the_others_outvote_it(place: str, max_norm: float, n_examples: int) -> float:
+    return max_norm / n_examples if place == "batch" else most_harm(place, max_norm, n_examples)
+
+
 def adds_a_threshold_for_every_example(place: str, max_norm: float, n_examples: int) -> float:
     return 2 * max_norm * n_examples if place == "each example" else most_harm(place, max_norm, n_examples)
 
@@ -454,6 +518,10 @@ EXERCISES = {
             Probe(
                 (np.array([[6.0, 6.0, 6.0], [0.0, 7.0, 7.0], [5.0, 5.0, _INF]]),), "one diverged run in the best row"
             ),
+            Probe((np.array([[4.0, 4.0, 4.0, 4.0], [1.0, 1.0, 6.0, 9.0], [4.4, 4.4, 4.4, 4.4]]),), "a wide middle"),
+            Probe((np.array([[1.0, 1.0, 8.0, 8.0], [4.0, 4.0, 4.0, 4.0], [3.9, 3.9, 9.0, 9.0]]),), "two and two"),
+            Probe((np.array([[2.0, 4.0, _NAN], [2.5, 2.5, 2.6], [3.5, 3.5, _INF]]),), "one NaN beside two good runs"),
+            Probe((np.array([[1.0, 1.0, 1.1], [5.0, 0.9, 0.9], [5.0, 5.0, _NAN]]),), "a NaN in the worst row"),
         ),
         misconceptions=(
             Misconception(
@@ -506,6 +574,45 @@ EXERCISES = {
             ),
             Misconception(counts_from_one, "One too many: Python counts positions from 0."),
             Misconception(
+                takes_the_lower_middle,
+                "With an even number of seeds there are two in the middle. That takes the better of them; the median "
+                "is their mean.",
+            ),
+            Misconception(
+                takes_the_upper_middle,
+                "With an even number of seeds there are two in the middle. That takes the worse of them; the median "
+                "is their mean.",
+            ),
+            Misconception(
+                leaves_out_what_is_nan,
+                "NaN is left out, as `np.nanmedian` does, so a run that ended in NaN costs its setting nothing. It "
+                "should count as infinity.",
+            ),
+            Misconception(
+                counts_nan_as_zero,
+                "`np.nan_to_num` makes 0 of NaN: the best loss there is, for a run that diverged. Make it infinity.",
+            ),
+            Misconception(
+                takes_the_mean_as_it_is,
+                "That is the mean, and where a row holds NaN its mean is NaN, which `argmin` takes for the smallest. "
+                "Turn NaN into infinity, then take the median.",
+            ),
+            Misconception(
+                asks_a_quantile_of_infinity,
+                "`np.quantile` and `np.percentile` subtract neighbours, and ∞ − ∞ is NaN, which `argmin` takes for the "
+                "smallest. `np.median` takes infinity as it is.",
+            ),
+            Misconception(
+                lets_every_seed_vote,
+                "Every seed votes for its best setting here. A setting can win many seeds by a little and lose the "
+                "others by much; compare medians.",
+            ),
+            Misconception(
+                rules_out_who_ever_diverged,
+                "One diverged run rules a setting out here. It is the worst of its runs, no more: the median may still "
+                "be the best.",
+            ),
+            Misconception(
                 finds_the_smallest_of_all,
                 "`argmin` over all numbers gives a position in the whole table, and of one lucky run. First one "
                 "number for each row.",
@@ -543,21 +650,21 @@ EXERCISES = {
             ),
             Misconception(
                 forgets_the_mean,
-                "That is the change of one clipped gradient, 2c. In the mean of n it counts for 1/n of that.",
+                "That is the change of one clipped gradient, 2c. In the mean of B it counts for 1/B of that.",
             ),
             Misconception(
                 divides_the_batch_too,
                 "A batch clipped whole is different: before the clip one example can move the mean anywhere, and so "
-                "turn the clipped gradient from one side of the ball to the other. Nothing is divided by n.",
+                "turn the clipped gradient from one side of the ball to the other. Nothing is divided by B.",
             ),
             Misconception(
                 swaps_the_places,
                 "The two places are swapped. Whose gradients are cut *before* the mean, there one example counts for "
-                "1/n.",
+                "1/B.",
             ),
             Misconception(
                 averages_like_noise,
-                "√n is for independent noise that partly cancels. This example is chosen to do harm: 1/n.",
+                "√B is for independent noise that partly cancels. This example is chosen to do harm: 1/B.",
             ),
             Misconception(
                 believes_the_batch_hides_one,
@@ -570,23 +677,43 @@ EXERCISES = {
             Misconception(clips_the_unclipped, "With “none” nothing is clipped, so c bounds nothing."),
             Misconception(
                 averages_the_unclipped,
-                "The mean divides by n, and an unclipped gradient can be longer than any n times c.",
+                "The mean divides by B, and an unclipped gradient can be longer than any B times c.",
             ),
-            Misconception(leaves_one_out_of_the_mean, "The mean is over all n examples, the replaced one included."),
+            Misconception(leaves_one_out_of_the_mean, "The mean is over all B examples, the replaced one included."),
             Misconception(
                 lets_the_batch_move_by_c,
                 "Within the ball of radius c the clipped gradient can go from one side to the other: that is 2c.",
             ),
             Misconception(
+                turns_by_a_right_angle,
+                "√2·c is the distance of two gradients at right angles. Opposite ones are 2c apart, and that is the "
+                "most.",
+            ),
+            Misconception(takes_the_threshold_for_one, "That is right for c = 1 alone: the bound grows with c."),
+            Misconception(
+                averages_the_batch_like_noise,
+                "Averaging does not protect a batch that is clipped whole: one gradient, long enough, decides where "
+                "the mean points, however many others there are.",
+            ),
+            Misconception(
+                has_one_bound_for_all,
+                "One bound for all three places. It holds for one of them: where is each example cut by itself?",
+            ),
+            Misconception(
+                lets_the_others_outvote_it,
+                "A gradient that is long enough outvotes all others in the mean: clipped whole, it can go from one "
+                "side of the ball to the other.",
+            ),
+            Misconception(
                 adds_a_threshold_for_every_example,
-                "Only one example is replaced. The others stay, and the mean divides by n.",
+                "Only one example is replaced. The others stay, and the mean divides by B.",
             ),
         ),
         hints=(
             "A clipped gradient lies in a ball of radius c. How far apart can two points of that ball be?",
-            "Clipped one by one, the replaced example moves by at most that, and counts for 1/n in the mean. Clipped "
+            "Clipped one by one, the replaced example moves by at most that, and counts for 1/B in the mean. Clipped "
             "whole, the mean itself can be anywhere before the clip.",
-            "2c/n for each example, 2c for the batch, and infinity without a clip.",
+            "2c/B for each example, 2c for the batch, and infinity without a clip.",
         ),
         explanation="This is why a clip on each example holds the line and one on the batch does not: the harm of "
         "one point shrinks with the number of honest ones. With noise added, the same bound is what DP-SGD builds on "

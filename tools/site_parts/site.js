@@ -52,6 +52,13 @@
     }, { rootMargin: "300px" }).observe(box);
   }
 
+  // 1,000 has thousands, 0,125 a decimal mark, and the unit may follow: as the live course reads it.
+  const number = (typed, unit) => {
+    let text = typed.replace("−", "-").trim().replace(/°$/, "");
+    if (unit && text.endsWith(unit)) text = text.slice(0, -unit.length);
+    text = text.trim();
+    return text ? Number(text.replaceAll(",", /^[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?$/.test(text) ? "" : ".")) : NaN;
+  };
   for (const ask of document.querySelectorAll(".ask[data-kind]")) {
     const told = JSON.parse(ask.querySelector("script").textContent);
     const answer = ask.querySelector(".answer");
@@ -59,13 +66,14 @@
       answer.textContent = text;
       answer.className = "answer " + (good === undefined ? "" : good ? "good" : "bad");
     };
-    ask.querySelector("button").addEventListener("click", () => {
+    const button = ask.querySelector("button");
+    ask.querySelector("input[type=text]")?.addEventListener("keydown", (event) => event.key === "Enter" && button.click());
+    button.addEventListener("click", () => {
       const chosen = ask.querySelector("input:checked");
       if (ask.dataset.kind === "number") {
-        const guess = Number(ask.querySelector("input").value.trim().replace(/,(?=\d{3}\b)/g, "").replace(",", "."));
-        if (!ask.querySelector("input").value.trim() || !Number.isFinite(guess)) return say("Write a number first.");
-        const off = told.truth === 0 ? Math.abs(guess) : Math.abs(guess / told.truth - 1);
-        const near = off <= told.tolerance ? "close" : guess < told.truth ? "low" : "high";
+        const guess = number(ask.querySelector("input").value, told.unit);
+        if (!Number.isFinite(guess)) return say("Write a number first.");
+        const near = Math.abs(guess - told.truth) <= told.tolerance * Math.abs(told.truth) ? "close" : guess < told.truth ? "low" : "high";
         say(`You predicted ${guess}. It is ${told.shown}. ${told.explain[near]} ${told.evidence}`, near === "close");
       } else if (!chosen) say("Choose an answer first.");
       else {
@@ -74,9 +82,8 @@
         const last = ask.dataset.kind === "quiz" ? "" : right ? "" : ` It is: ${told.shown}.`;
         say(`${mark}${told.explain[chosen.value]}${last} ${told.evidence || ""}`, right);
       }
-      if (ask.dataset.kind !== "quiz") {
-        const hidden = ask.nextElementSibling;
-        if (hidden?.matches("details.after")) hidden.open = true;
+      for (const hidden of document.querySelectorAll("details.after")) {
+        if (hidden.dataset.after === ask.dataset.key) hidden.open = true;
       }
     });
   }
