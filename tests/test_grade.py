@@ -495,7 +495,8 @@ def can(action, *args):
         return False
     return True
 def write(folder):
-    open(os.path.join(folder, "x"), "w").close()
+    open(os.path.join(folder, "gclip-probe"), "w").close()
+    os.remove(os.path.join(folder, "gclip-probe"))
 def names(folder):
     return sorted(os.listdir(folder)) if can(os.listdir, folder) else []
 told = {folder: [can(write, folder), names(folder)] for folder in sys.argv[1:]}
@@ -513,7 +514,7 @@ def test_the_fence_keeps_what_it_promises(tmp_path):
     (folder / "ann.ipynb").touch()
     way, hidden, needed = grade.surroundings(folder, folder / "graded", way_for(folder) == "none")
     around = fence.Fence(way, str(scratch), hidden=hidden, needed=needed)
-    looks = around.around([sys.executable, "-c", LOOKS_AROUND, str(folder), str(scratch), str(ROOT)])
+    looks = around.around([sys.executable, "-c", LOOKS_AROUND, str(folder), str(scratch), str(ROOT), "/var/tmp"])
     done = subprocess.run(looks, cwd=scratch, env=fence.environment(str(scratch)), capture_output=True, text=True)
     told = json.loads(done.stdout)
     assert told[str(scratch)][0], "it works in its scratch folder"
@@ -525,6 +526,18 @@ def test_the_fence_keeps_what_it_promises(tmp_path):
         assert told[str(folder)][1] == [], "other learners' notebooks cannot be seen"
         assert told["others"] == [], "nor can other processes"
         assert told["net"] == [], "nor a network"
+        assert not told["/var/tmp"][0], "what everybody may write to is read-only as well"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no namespaces on Windows")
+def test_where_namespaces_can_be_made_they_are_the_fence(tmp_path):
+    rights = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    apart = ["--mount", "--pid", "--net", "--ipc", "--fork", "--mount-proc"]
+    try:
+        possible = subprocess.run(["unshare", *rights, *apart, "true"], capture_output=True).returncode == 0
+    except FileNotFoundError:
+        possible = False
+    assert (way_for(tmp_path) == "namespaces") == possible
 
 
 def test_the_best_way_that_holds_is_taken_and_the_others_say_why(tmp_path, monkeypatch):
