@@ -67,6 +67,8 @@ IMPORTED = "numpy, matplotlib.font_manager, ipywidgets, anywidget, jupyterlab, n
 TOOLS = {
     "build": "run the notebooks and store them in the normal form: build [NN ...] [--check]",
     "bench": "measure the budgets on this machine",
+    "present": "show a lesson's explorers to a class, full screen: present NN [--slides]",
+    "site": "write the course as pages that any browser opens: site [NN ...] [--to FOLDER]",
     "grade": "run learners' notebooks and write what holds: grade FOLDER",
 }
 

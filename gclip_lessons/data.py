@@ -1,5 +1,7 @@
 """Data that is already on the learner's machine: no download, no account, no network."""
 
+import re
+
 import numpy as np
 
 from gclip_lessons.models.checks import finite_array, real_number
@@ -26,6 +28,32 @@ def google_returns() -> tuple[np.ndarray, np.ndarray]:
     """
     days, price = google_prices()
     return days[1:], 100 * np.diff(np.log(price))
+
+
+# Chapters of Python's language reference whose sentences are the same from Python 3.11 on.
+_CHAPTERS = (
+    "comparisons",
+    "calls",
+    "exceptions",
+    "sequence-types",
+    "dict",
+    "numeric-types",
+    "for",
+    "booleans",
+)
+
+
+def python_english() -> str:
+    """English prose from the language reference that ships inside Python: small letters and single spaces only.
+
+    About 20,000 characters, the same in Python 3.11 to 3.13; a later Python may have changed a sentence. Code, short
+    lines and lists of signatures are left out. Source: `pydoc_data.topics` of the standard library.
+    """
+    from pydoc_data.topics import topics
+
+    paragraphs = [part for name in _CHAPTERS for part in re.split(r"\n\s*\n", topics.get(name, ""))]
+    prose = [part for part in paragraphs if len(part) >= 150 and not re.search(r"^   ", part, re.MULTILINE)]
+    return " ".join(re.sub("[^a-z]+", " ", " ".join(prose).lower()).split())
 
 
 def alpha_stable(alpha: float, size: int | tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

@@ -35,6 +35,8 @@ NAMES = (
     "global_norm", "grad_2_0_norm_total", "gnorm", "grad_norms", "norm", "norms",
 )  # fmt: skip
 STEPS = ("step", "global_step", "steps", "iteration", "iter", "update", "num_updates", "batch")
+# A column that is called by one of these words is not taken for norms without being asked for.
+NO_NORM = {"loss", "lr", "rate", "acc", "accuracy", "epoch", "time", "perplexity", "ppl", "reward", "score"}
 _MISSING = {"", "none", "null", "na", "n/a", "-"}
 _NEVER = "\x1f"  # separates nothing: lines of one cell
 _SHOWN = 5  # lines or steps that a sentence names
@@ -45,6 +47,10 @@ LONGEST = 20_000  # the rules take about 0.1 ms a step for all of them: of a lon
 
 class LogError(ValueError):
     """A log that cannot be read, with the file, the line, what was expected and found, and what to do."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in a notebook: the message. The calls that led to it are not the learner's."""
+        return [f"LogError: {self}"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +87,21 @@ class NormLog:
     def in_order(self) -> bool:
         """Whether every step number is larger than the one before it."""
         return bool((np.diff(self.steps) > 0).all())
+
+
+# --- Writing -----------------------------------------------------------------------------------------------
+
+
+def log_norm(path: str, step: int, norm: float) -> None:
+    """Append the norm of a step to a CSV file that `read_norms` reads; a new file begins with a header.
+
+    `norm` is the norm before clipping: anything that `float` takes, also a tensor of one entry, ∞ and NaN. The function
+    needs nothing else and may be copied into any training script.
+    """
+    with open(path, "a", encoding="utf-8") as file:
+        if file.tell() == 0:
+            file.write("step,grad_norm_before_clip\n")
+        file.write(f"{int(step)},{float(norm)}\n")
 
 
 # --- Reading -----------------------------------------------------------------------------------------------
@@ -346,7 +367,7 @@ def _choose(
         if found:
             return found[0], step_at
     others = [k for k in range(len(names)) if k != step_at]
-    if len(others) == 1 and sample:
+    if len(others) == 1 and sample and not set(plain[others[0]].split("_")) & NO_NORM:
         return others[0], step_at
     raise LogError(
         f"{path.name}: expected a column called grad_norm, total_norm, norm or the like, found {listed}: {cure}; "
@@ -484,7 +505,9 @@ class Advice:
     `finite` (m,) are the places of the finite norms in the log; `trend` (m,) the norm that was due at each of them;
     `spikes` the places, in the log, of the norms that exceed `spike_limit` times the trend. `threshold` is the
     suggested c, or None where none can be suggested. `grid` and `fraction` are thresholds and the shares of finite
-    norms above each. `rules` maps the keys of THRESHOLDS to the share of steps that each rule would have clipped.
+    norms above each. `rules` maps the keys of THRESHOLDS to the share of steps that each rule would have clipped, and
+    `paths` to the thresholds that it would have set, for the last finite norms, as many as it has seen. `rule` is the
+    one of them to show in the picture, or None.
     """
 
     log: NormLog
@@ -497,6 +520,8 @@ class Advice:
     grid: Floats
     fraction: Floats
     rules: dict[str, float]
+    paths: dict[str, Floats]
+    rule: str | None = None
 
     @property
     def text(self) -> str:
@@ -524,9 +549,9 @@ def advise(log: NormLog) -> Advice:
         if after is not None:
             share = (norms >= after * (1 - _SAME)).mean()
             lines.append(
-                f"{_share(share)} of the norms lie at the very maximum, {_n(after)}: this looks like a log of norms "
-                f"AFTER clipping at c = {_n(after)}. What they were before is not in it. Log the norm before clipping, "
-                "which is what PyTorch's clip_grad_norm_ returns."
+                f"{percent(share)} of the norms lie at the very maximum, {short(after)}: this looks like a log of "
+                f"norms AFTER clipping at c = {short(after)}. What they were before is not in it. Log the norm before "
+                "clipping, which is what PyTorch's clip_grad_norm_ returns."
             )
         lines += _drift(norms)
     if varied and norms.size >= FEWEST:
@@ -534,17 +559,18 @@ def advise(log: NormLog) -> Advice:
         spikes = np.flatnonzero(norms > limit * trend)
         lines += _spikes(log, finite, norms, trend, limit, spikes)
     rules: dict[str, float] = {}
+    paths: dict[str, Floats] = {}
     grid = fraction = np.empty(0)
     if norms.size and norms.max() > 0:
         grid = _grid(norms)
         fraction = _above(norms, grid)
         lines += ["", "The share of steps that a fixed c would have clipped:", *_table(norms)]
-        rules, said = _rules(norms, trend, spikes)
+        rules, paths, said = _rules(norms, trend, spikes)
         lines += ["", *said]
         level, said = _suggestion(norms, trend, spikes, after)
         lines += ["", *said]
     lines += ["", *_unknown(log)]
-    return Advice(log, tuple(lines), finite, trend, finite[spikes], limit, level, grid, fraction, rules)
+    return Advice(log, tuple(lines), finite, trend, finite[spikes], limit, level, grid, fraction, rules, paths)
 
 
 _SAME = 1e-5  # PyTorch's clipped norms are short of c by a relative 1e-6/n, and float32 adds 1e-7
@@ -559,7 +585,7 @@ def _what_it_is(log: NormLog, finite: NDArray[np.int_]) -> Iterable[str]:
     yield from log.notes
     if bad.size:
         nan, infinite = int(np.isnan(log.norms).sum()), int((log.norms == np.inf).sum())
-        kinds = {"NaN": nan, "infinite": infinite, f"above {_n(_HUGE)}": bad.size - nan - infinite}
+        kinds = {"NaN": nan, "infinite": infinite, f"above {short(_HUGE)}": bad.size - nan - infinite}
         said = " and ".join(f"{k:,} {name}" for name, k in kinds.items() if k)
         left = "What follows leaves them out" if finite.size else "There is nothing else"
         yield (
@@ -568,7 +594,7 @@ def _what_it_is(log: NormLog, finite: NDArray[np.int_]) -> Iterable[str]:
         )
     distance = np.diff(log.steps)
     if n > 2 and log.in_order and np.median(distance) > 1:
-        yield f"A norm is logged every {_n(np.median(distance))} steps: spikes between them are not in this log."
+        yield f"A norm is logged every {short(np.median(distance))} steps: spikes between them are not in this log."
 
 
 def _level(norms: Floats) -> Iterable[str]:
@@ -577,17 +603,17 @@ def _level(norms: Floats) -> Iterable[str]:
         yield "No finite norm is above 0: no gradient arrived, or the wrong thing was logged. There is nothing to clip."
         return
     if norms.size == 1:
-        yield f"The only finite norm is {_n(norms[0])}: one number has no spread, no trend and no spikes."
+        yield f"The only finite norm is {short(norms[0])}: one number has no spread, no trend and no spikes."
     elif norms.min() == norms.max():
         yield (
-            f"All {norms.size:,} finite norms are {_n(norms[0])}. Norms of a training run vary; this may be a "
+            f"All {norms.size:,} finite norms are {short(norms[0])}. Norms of a training run vary; this may be a "
             "threshold, a norm after clipping or of normalised gradients, or a log that was filled with one value."
         )
     else:
         low, half, high = np.percentile(norms, (10, 50, 90))
         yield (
-            f"Median {_n(half)}, mean {_n(norms.mean())}, 10th percentile {_n(low)}, 90th percentile {_n(high)}; the "
-            f"smallest is {_n(norms.min())}, the largest {_n(norms.max())}."
+            f"Median {short(half)}, mean {short(norms.mean())}, 10th percentile {short(low)}, 90th percentile "
+            f"{short(high)}; the smallest is {short(norms.min())}, the largest {short(norms.max())}."
         )
     if zeros:
         yield (
@@ -602,12 +628,18 @@ def _drift(norms: Floats) -> Iterable[str]:
         return
     a, b, clear = _change(norms)
     if 0 in (a, b):
-        yield f"The median of the first quarter is {_n(a)}, of the last {_n(b)}."
+        yield f"The median of the first quarter is {short(a)}, of the last {short(b)}."
     elif clear:
         word = "rise" if b > a else "fall"
-        yield f"The norms {word}: the last quarter's median, {_n(b)}, is {_n(b / a)} times that of the first, {_n(a)}."
+        yield (
+            f"The norms {word}: the last quarter's median, {short(b)}, is {short(b / a)} times that of the first, "
+            f"{short(a)}."
+        )
     else:
-        yield f"No clear trend: the last quarter's median, {_n(b)}, is {_n(b / a)} times that of the first, {_n(a)}."
+        yield (
+            f"No clear trend: the last quarter's median, {short(b)}, is {short(b / a)} times that of the first, "
+            f"{short(a)}."
+        )
 
 
 def _change(norms: Floats) -> tuple[float, float, bool]:
@@ -628,7 +660,7 @@ def _change(norms: Floats) -> tuple[float, float, bool]:
 def _spikes(
     log: NormLog, finite: NDArray[np.int_], norms: Floats, trend: Floats, limit: float, spikes: NDArray[np.int_]
 ) -> Iterable[str]:
-    above = f"more than {_n(limit)} times the median around them"
+    above = f"more than {short(limit)} times the median around them"
     if not spikes.size:
         yield f"No spikes: no norm is {above.replace('them', 'it')}."
         return
@@ -638,8 +670,8 @@ def _spikes(
     many = ". That is more than one in ten: no rare exceptions, but the way this run goes" if share > 0.1 else ""
     what = "spike" if spikes.size == 1 else "spikes"
     yield (
-        f"{spikes.size:,} {what}, {_share(share)} of the norms ({above}), {_at_steps(log, finite[spikes])}. The "
-        f"largest is {_n(size.max())} times the trend: {_n(norms[top])} at step {log.steps[finite[top]]}{many}."
+        f"{spikes.size:,} {what}, {percent(share)} of the norms ({above}), {_at_steps(log, finite[spikes])}. The "
+        f"largest is {short(size.max())} times the trend: {short(norms[top])} at step {log.steps[finite[top]]}{many}."
     )
 
 
@@ -650,34 +682,38 @@ def _table(norms: Floats) -> Iterable[str]:
     if not any(math.isclose(c, 1.0) for c in named):
         named[1.0] = "a common default"
     for c in sorted(named):
-        yield f"  c = {_n(c):<9} {_share(float((norms > c).mean())):>11}   {named[c]}"
+        yield f"  c = {short(c):<9} {percent(float((norms > c).mean())):>11}   {named[c]}"
 
 
-def _rules(norms: Floats, trend: Floats, spikes: NDArray[np.int_]) -> tuple[dict[str, float], list[str]]:
+def _rules(
+    norms: Floats, trend: Floats, spikes: NDArray[np.int_]
+) -> tuple[dict[str, float], dict[str, Floats], list[str]]:
     start = max(norms.size - LONGEST, 0)
     seen = norms[start:]
     of = f", seen by the last {LONGEST:,} of {norms.size:,} norms" if start else ""
-    lines, rates = [f"What each rule would have clipped, with its published settings{of}:"], {}
+    lines = [f"What each rule would have clipped, with its published settings{of}:"]
+    rates: dict[str, float] = {}
+    paths: dict[str, Floats] = {}
     hit = spikes[spikes >= start] - start
     for key, kind in THRESHOLDS.items():
         if kind.scope == "element":
             continue
         rule = kind()
-        thresholds = follow(rule, seen)
+        paths[key] = thresholds = follow(rule, seen)
         rates[key] = float(clip_rate(seen, thresholds))
         name = "fixed c = 1" if key == "fixed" else rule.label
         name += ", the whole gradient as its one block" if rule.scope == "block" else ""
-        name += f" from C = {_n(rule.initial)}" if hasattr(rule, "initial") else ""
+        name += f" from C = {short(rule.initial)}" if hasattr(rule, "initial") else ""
         left = ""
         if hit.size:
             rest = float(np.median(left_over_trend(seen, thresholds, trend[start:])[hit]))
-            left = f"; leaves {'the spike' if hit.size == 1 else 'a spike'} at {_n(rest)} times the trend"
+            left = f"; leaves {'the spike' if hit.size == 1 else 'a spike'} at {short(rest)} times the trend"
         warm = getattr(rule, "warmup", getattr(rule, "steps", 0))
         note = f" (all of this log lies in its warm-up of {warm} steps)" if warm >= seen.size else ""
-        lines.append(f"  {_share(rates[key]):>11}  {name}{left}{note}")
+        lines.append(f"  {percent(rates[key]):>11}  {name}{left}{note}")
     elements = ", ".join(kind.label for kind in THRESHOLDS.values() if kind.scope == "element")
     lines.append(f"  {'?':>11}  {elements}: it looks at single elements, which norms do not show")
-    return rates, lines
+    return rates, paths, lines
 
 
 def _suggestion(
@@ -685,7 +721,7 @@ def _suggestion(
 ) -> tuple[float | None, list[str]]:
     none = "No threshold is suggested: "
     if after is not None:
-        return None, [f"{none}these norms seem to be clipped already, at {_n(after)}."]
+        return None, [f"{none}these norms seem to be clipped already, at {short(after)}."]
     if norms.min() == norms.max():
         return None, [f"{none}norms without spread give no reason for one c rather than another."]
     if norms.size < FEWEST:
@@ -694,8 +730,8 @@ def _suggestion(
     c = _round_up(float(np.percentile(ordinary, 99)))
     if not 0 < c < math.inf:
         return None, [f"{none}99 in 100 of the norms that are no spikes are 0, or too large for a number."]
-    share = _share(float((norms > c).mean()))
-    lines = [f"Suggested threshold: c = {_n(c)}, the 99th percentile of the norms that are no spikes, rounded up."]
+    share = percent(float((norms > c).mean()))
+    lines = [f"Suggested threshold: c = {short(c)}, the 99th percentile of the norms that are no spikes, rounded up."]
     if spikes.size:
         size = norms[spikes] / trend[spikes]
         top = int(spikes[size.argmax()])
@@ -704,8 +740,8 @@ def _suggestion(
         if spikes.size == 1 and not cut:
             which = "not the spike, which lies where norms are small"
         lines.append(
-            f"It would have clipped {share} of the steps, {which}, and left the largest spike, {_n(size.max())} times "
-            f"the trend, at {_n(min(norms[top], c) / trend[top])} times."
+            f"It would have clipped {share} of the steps, {which}, and left the largest spike, {short(size.max())} "
+            f"times the trend, at {short(min(norms[top], c) / trend[top])} times."
         )
     else:
         lines.append(
@@ -717,14 +753,14 @@ def _suggestion(
         calm = _ends(norms, np.delete(np.arange(norms.size), spikes))
         begin, end = (_round_up(float(np.percentile(part, 99))) for part in calm)
         lines.append(
-            f"But no single c fits this run from end to end: the same reasoning gives {_n(begin)} for its first "
-            f"quarter and {_n(end)} for its last. A rule that follows the norms, or another c for each phase, would "
+            f"But no single c fits this run from end to end: the same reasoning gives {short(begin)} for its first "
+            f"quarter and {short(end)} for its last. A rule that follows the norms, or another c for each phase, would "
             "fit better."
         )
     mean = float(norms.mean())
     lines.append(
         f"Another rule of thumb, ½ to 10 times the average norm (Pascanu, Mikolov, Bengio, ICML 2013), gives "
-        f"{_n(mean / 2)} to {_n(10 * mean)}."
+        f"{short(mean / 2)} to {short(10 * mean)}."
     )
     return c, lines
 
@@ -813,12 +849,13 @@ def _round_up(c: float) -> float:
 # --- Words -------------------------------------------------------------------------------------------------
 
 
-def _n(value: float) -> str:
+def short(value: float) -> str:
     """A number with three significant digits."""
     return f"{float(f'{value:.3g}'):g}"
 
 
-def _share(share: float) -> str:
+def percent(share: float) -> str:
+    """A share in [0, 1] as percent with one decimal; 0% and 100% only where it is exactly that."""
     if 0 < share < 0.001:
         return "under 0.1%"
     if 0.999 < share < 1:

@@ -420,6 +420,29 @@ def quiz(lesson_quiz: Quiz) -> QuizPanel:
     return QuizPanel(lesson_quiz)
 
 
+class Recorded(Panel):
+    """What a cell computed here, or where the library that it `needs` is missing what was recorded when it was written.
+
+    Stored is the record alone, so that a page is the same with the library and without it.
+    """
+
+    def __init__(self, record: str, live: str | None, needs: str) -> None:
+        self.record = record
+        said = to_html(f"**Computed here just now, with {needs}:**" if live else f"**{needs} is not installed here.**")
+        super().__init__([widgets.HTML(said + _pre(live or record))])
+
+    def page(self) -> str:
+        return _pre(self.record)
+
+    def line(self) -> str:
+        return self.record
+
+
+def recorded(record: str, live: str | None, needs: str) -> Recorded:
+    """Show what a cell computed with an optional library, and where that is missing the record."""
+    return Recorded(record, live, needs)
+
+
 class ProgressPanel(Panel):
     """All lessons, with what there is to do and what is done."""
 

@@ -215,7 +215,8 @@ class QuantileTracker(ThresholdRule):
     def learn(self, state: State, norm: Floats) -> tuple[Floats, State]:
         (c,) = state
         moved = c * np.exp(-self.rate * ((norm <= c) - self.quantile))
-        return c, (np.minimum(np.maximum(moved, _SMALLEST), _LARGEST),)  # neither 0 nor inf could ever move again
+        # Neither 0 nor inf could ever move again.
+        return c, (np.minimum(np.maximum(moved, _SMALLEST), _LARGEST),)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,9 +5,10 @@ of (η, c) is one call of `train`, and its loop goes over steps alone.
 """
 
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import reduce
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from gclip_lessons.clipping import Clipper, NoClip, global_norm
 from gclip_lessons.models import Model
 from gclip_lessons.models.checks import whole_number
-from gclip_lessons.optimizers import Optimizer
+from gclip_lessons.optimizers import Arrays, Optimizer
 
 _NO_CLIP = NoClip()
 # Norms are taken over several steps at a time; this many numbers of three kinds stay well inside the cache.
@@ -101,13 +102,7 @@ def train(
     run does raises or warns: inf and NaN are recorded. TypeError or ValueError for arguments that do not
     fit.
     """
-    _check_part("model", model, "n_params", "loss_and_grad")
-    _check_part("optimizer", optimizer, "learning_rate", "init", "update")
-    _check_part("clipper", clipper, "__call__")
-    _check_params(params, model.n_params)
-    n_steps = whole_number("n_steps", n_steps)
-    runs = _runs(params.shape[:-1], np.shape(optimizer.learning_rate), np.shape(getattr(clipper, "threshold", 1.0)))
-
+    n_steps, runs = _checked(model, params, optimizer, clipper, n_steps)
     history = np.empty((n_steps + 1, *runs, model.n_params), params.dtype)
     loss = np.empty((n_steps + 1, *runs))
     recorder = _Recorder(n_steps, runs, model.n_params)
@@ -116,19 +111,73 @@ def train(
         theta = history[0]
         state = optimizer.init(theta)
         for step in range(n_steps):
-            loss[step], grad = model.loss_and_grad(theta, step)
-            grad = grad.astype(params.dtype, copy=False)
-            clipped = clipper(grad, theta)
-            if type(clipped) is not np.ndarray or clipped.shape != grad.shape:
-                got = f"shape {clipped.shape}" if type(clipped) is np.ndarray else reprlib.repr(clipped)
-                raise ValueError(
-                    f"clipper must return an array of the gradient's shape {grad.shape}; {clipper} gave {got}"
-                )
-            update, state = optimizer.update(clipped, state, theta)
+            loss[step], grad, clipped, update, state = _step(model, optimizer, clipper, theta, state, step)
             theta = np.add(theta, update, out=history[step + 1])
             recorder.record(grad, clipped, update)
         loss[n_steps] = model.loss_and_grad(theta, n_steps)[0]
     return Trajectory(history, loss, **recorder.finish())
+
+
+class LongRun:
+    """Training that takes its time: the steps of `train`, one by one, to be watched, stopped, and taken up again.
+
+    The arguments are those of `train`. `loss` and `grad_norm` (before clipping) are (n_steps, *runs), and NaN from
+    `step` on, the number of steps done. `params` (*runs, n) are the present ones; of the others it keeps those
+    after the steps that `keep` lists, 0 for the start: `kept` is {step: params}. An interrupt at any moment costs at
+    most the step that was under way, which `advance` then begins anew; threads may share a run.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        params: np.ndarray,
+        optimizer: Optimizer,
+        clipper: Callable[[np.ndarray, np.ndarray], np.ndarray] = _NO_CLIP,
+        *,
+        n_steps: int,
+        keep: Iterable[int] = (),
+    ) -> None:
+        self.n_steps, self.runs = _checked(model, params, optimizer, clipper, n_steps)
+        self.loss, self.grad_norm = (np.full((self.n_steps, *self.runs), np.nan) for _ in range(2))
+        self.model = model
+        self._parts = model, optimizer, clipper
+        self._keep = frozenset(keep)
+        theta = np.broadcast_to(params, (*self.runs, model.n_params)).copy()
+        self.kept = {0: theta} if 0 in self._keep else {}
+        self._now = 0, theta, optimizer.init(theta)  # always replaced whole, so that it is never half a step
+        self._lock = RLock()
+
+    def __repr__(self) -> str:
+        return f"LongRun({self.step} of {self.n_steps} steps, runs {self.runs})"
+
+    @property
+    def step(self) -> int:
+        """The number of steps done."""
+        return self._now[0]
+
+    @property
+    def params(self) -> np.ndarray:
+        """The parameters after `step` steps, (*runs, n)."""
+        return self._now[1]
+
+    def advance(self) -> None:
+        """Take the next step; none if all are done."""
+        with self._lock, np.errstate(all="ignore"):
+            step, theta, state = self._now
+            if step == self.n_steps:
+                return
+            loss, grad, _, update, state = _step(*self._parts, theta, state, step)
+            theta = theta + update
+            self.loss[step], self.grad_norm[step] = loss, global_norm(grad)
+            if step + 1 in self._keep:
+                self.kept[step + 1] = theta
+            self._now = step + 1, theta, state
+
+    def finish(self) -> "LongRun":
+        """Take all steps that are left, and return the run."""
+        while self.step < self.n_steps:
+            self.advance()
+        return self
 
 
 def sweep(
@@ -173,6 +222,31 @@ def angle_between(before: np.ndarray, after: np.ndarray) -> Any:
     pair = np.stack(np.broadcast_arrays(before, after)).astype(np.float64)[:, None]
     with np.errstate(all="ignore"):
         return np.degrees(np.arccos(_cosine(*pair, *_norm(pair))))[0]
+
+
+def _step(
+    model: Model, optimizer: Optimizer, clipper: Callable[..., np.ndarray], theta: np.ndarray, state: Arrays, step: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Arrays]:
+    """One step at `theta`: loss, gradient, clipped gradient, update, and the optimiser's next state."""
+    loss, grad = model.loss_and_grad(theta, step)
+    grad = grad.astype(theta.dtype, copy=False)
+    clipped = clipper(grad, theta)
+    if type(clipped) is not np.ndarray or clipped.shape != grad.shape:
+        got = f"shape {clipped.shape}" if type(clipped) is np.ndarray else reprlib.repr(clipped)
+        raise ValueError(f"clipper must return an array of the gradient's shape {grad.shape}; {clipper} gave {got}")
+    return loss, grad, clipped, *optimizer.update(clipped, state, theta)
+
+
+def _checked(model: Any, params: Any, optimizer: Any, clipper: Any, n_steps: Any) -> tuple[int, tuple[int, ...]]:
+    """The number of steps and the shape of the runs, once all arguments fit."""
+    _check_part("model", model, "n_params", "loss_and_grad")
+    _check_part("optimizer", optimizer, "learning_rate", "init", "update")
+    _check_part("clipper", clipper, "__call__")
+    _check_params(params, model.n_params)
+    n_steps = whole_number("n_steps", n_steps)
+    return n_steps, _runs(
+        params.shape[:-1], np.shape(optimizer.learning_rate), np.shape(getattr(clipper, "threshold", 1.0))
+    )
 
 
 def _check_part(name: str, part: Any, *needed: str) -> None:

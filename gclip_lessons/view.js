@@ -91,9 +91,11 @@ function render({ model, el }) {
     screen?.removeEventListener("change", dense);
     screen = window.matchMedia(`(resolution: ${window.devicePixelRatio}dppx)`);
     screen.addEventListener("change", dense);
-    model.set("density", window.devicePixelRatio > 1 ? 2 : 1);
+    const enlarged = (image.getBoundingClientRect().width || image.width) / image.width;
+    model.set("density", window.devicePixelRatio * Math.max(1, enlarged) > 1 ? 2 : 1);
     model.save_changes();
   };
+  window.addEventListener("gclip-scale", dense); // a page that enlarges its pictures says so
   model.on("change:frame", show);
   show();
   dense();
@@ -108,6 +110,7 @@ function render({ model, el }) {
     cancelAnimationFrame(start);
     observer.disconnect();
     screen.removeEventListener("change", dense);
+    window.removeEventListener("gclip-scale", dense);
     model.off("change:frame", show);
     waiting.forEach((url) => URL.revokeObjectURL(url));
   };

@@ -1,11 +1,14 @@
 """The data sets: what they hold, and that they need no network."""
 
 import math
+import sys
+import zlib
 
 import numpy as np
 import pytest
 
-from gclip_lessons.data import google_prices, standardize
+from gclip_lessons import data
+from gclip_lessons.data import google_prices, python_english, standardize
 
 
 def test_google_prices_are_what_the_docstring_says():
@@ -58,3 +61,27 @@ def test_standardize_gives_mean_0_and_deviation_1():
 def test_standardize_refuses(x, error, message):
     with pytest.raises(error, match=message):
         standardize(x)
+
+
+def test_the_english_is_words_of_small_letters_with_single_spaces():
+    text = python_english()
+    assert set(text) <= set("abcdefghijklmnopqrstuvwxyz ")
+    assert "  " not in text
+    assert text == text.strip()
+    assert 15_000 < len(text) < 25_000
+    words = text.split()
+    assert sum(word in {"the", "of", "is", "a", "to", "and", "in"} for word in words) > 0.15 * len(words)
+    assert text.startswith("unlike c all comparison operations in python have the same priority which is lower than")
+
+
+def test_the_english_is_the_same_in_the_versions_that_it_was_compared_in():
+    """Equal in 3.11.7, 3.12.1 and 3.13.0; a later Python may have changed a sentence."""
+    if sys.version_info[:2] <= (3, 13):
+        assert (len(python_english()), zlib.crc32(python_english().encode())) == (19765, 2008487317)
+
+
+def test_a_python_that_has_lost_a_chapter_still_gives_text(monkeypatch):
+    whole = python_english()
+    monkeypatch.setattr(data, "_CHAPTERS", ("no such chapter", "comparisons"))
+    assert python_english() == whole[: len(python_english())]
+    assert len(python_english()) > 5000

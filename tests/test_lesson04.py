@@ -98,6 +98,32 @@ def descend(w, b, c, rate, n_steps):
     return np.array(places), np.array(losses), np.array(norms)
 
 
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: lesson.follow([[5.0, -2.0]], -1.0, 0.1, 10), r"max_norm must be > 0; got -1\.0"),
+        (
+            lambda: lesson.follow([[5.0, -2.0]], 1.0, 0.0, 10),
+            r"learning_rate must be > 0 and finite.*got 0",
+        ),
+        (lambda: lesson.follow([[5.0, -2.0]], 1.0, 0.1, -3), "n_steps must be >= 1; got -3"),
+        (lambda: lesson.follow([[5.0, -2.0]], 1.0, 0.1, 10, -1), "every must be >= 1; got -1"),
+        (lambda: lesson.follow([5.0, -2.0], 1.0, 0.1, 10), r"starts must be \(runs, 2\).*got shape \(2,\)"),
+        (lambda: lesson.follow(np.ones((4, 3)), 1.0, 0.1, 10), r"got shape \(4, 3\)"),
+        (lambda: lesson.follow(np.ones((0, 2)), 1.0, 0.1, 10), r"not empty; got shape \(0, 2\)"),
+        (lambda: lesson.cloud(0.0), r"max_norm must be > 0; got 0\.0"),
+        (lambda: lesson.descend(5.0, -2.0, math.nan, 0.3), "max_norm must be > 0; got nan"),
+        (lambda: lesson.descend(5.0, -2.0, 1.0, math.inf), "learning_rate must be > 0 and finite.*got inf"),
+        (lambda: lesson.cells(0), "n must be >= 1; got 0"),
+        (lambda: lesson.networks(100), "n_steps must lie between 1 and 60; got 100"),
+        (lambda: lesson.networks(0), "n_steps must lie between 1 and 60; got 0"),
+    ],
+)
+def test_what_does_not_fit_is_refused(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
 # ---- one run at the cliff
 
 
@@ -632,6 +658,14 @@ def test_clipping_keeps_the_ratio_of_the_parts(c):
     assert result.norm == pytest.approx(1.97, abs=0.01)
 
 
+def test_under_one_matrix_one_gradient_explodes_and_the_other_fades():
+    state = lesson.JACOBIANS.presets["both at once"].state
+    arriving = lesson.go_back(state).arriving
+    assert (np.diff(arriving["linear"][::10]) > 0).all()
+    assert arriving["linear"][-1] > 100
+    assert arriving["tanh"][-1] < 0.2
+
+
 def test_the_one_way_matrix_grows_first_though_its_radius_is_below_1():
     kinds = {k: lesson.go_back(lesson.JacobiansState(radius=0.8, kind=k)) for k in lesson.matrices()}
     peak = kinds["one-way"].arriving["linear"]
@@ -654,7 +688,10 @@ def test_sentences_of_the_networks(radius, n_steps, c):
 
 @pytest.mark.parametrize(
     ("value", "says"),
-    [(0.00464, "0.0046"), (4.64e-4, "4.6·10⁻⁴"), (1.0, "1"), (9876.0, "9,900"), (0.0, "0"), (3.2e17, "3.2·10¹⁷")],
+    [
+        *((0.00464, "0.0046"), (4.64e-4, "4.6·10⁻⁴"), (1.0, "1"), (9876.0, "9,900"), (0.0, "0"), (3.2e17, "3.2·10¹⁷")),
+        *((-0.25, "−0.25"), (-4.6e-9, "−4.6·10⁻⁹"), (math.inf, "inf"), (-math.inf, "−inf"), (math.nan, "nan")),
+    ],
 )
 def test_numbers_have_two_digits(value, says):
     assert lesson.two_digits(value) == says
@@ -798,7 +835,7 @@ RIGHT = {
     ],
     "clip_the_sum": [
         lambda parts, max_norm: clip_by_global_norm(parts.sum(0), max_norm),
-        lambda parts, max_norm: parts.sum(0) * min(1.0, max_norm / (np.linalg.norm(parts.sum(0)) + 1e-9)),
+        lambda parts, max_norm: parts.sum(0) * min(1.0, max_norm / (np.linalg.norm(parts.sum(0)) + 1e-6)),
     ],
 }
 
@@ -843,6 +880,106 @@ def test_wrong_answers_that_were_taken_for_right_or_for_others():
 
     assert named("clip_the_sum", in_the_loop) == "lets_the_last_part_decide"
     assert named("clip_the_sum", lambda parts, max_norm: lesson._clipped(parts.sum(), max_norm)) == "sums_everything"
+
+
+def differentiated(w, b, x0, target, n_steps, steps, slope_at=lambda t: t - 1, factor=1.0):
+    """∂L/∂w and ∂L/∂b by a plain loop over `steps`, as learners write it, with one thing amiss."""
+    s = [lesson.sigmoid(x0)]
+    for _ in range(n_steps):
+        s.append(lesson.sigmoid(w * s[-1] + b))
+    delta = 2 * (s[-1] - target) * s[-1] * (1 - s[-1])
+    grad_w = grad_b = 0.0
+    for t in steps(n_steps):
+        grad_w += factor * delta * s[t - 1]
+        grad_b += delta
+        delta *= w * s[slope_at(t)] * (1 - s[slope_at(t)])
+    return np.array([grad_w, grad_b])
+
+
+def up(n_steps):
+    return range(1, n_steps + 1)
+
+
+def down(n_steps):
+    return range(n_steps, 0, -1)
+
+
+def one_way_out(parts, max_norm):
+    total = np.zeros(parts.shape[1])
+    for part in parts:
+        total += part
+        norm = np.linalg.norm(total)
+        return total * max_norm / norm if norm > max_norm else total
+
+
+def shorten(total, norm, max_norm):
+    return total * max_norm / norm if norm > max_norm else total
+
+
+# Written as learners write them, not as the misconceptions are.
+WRONG = [
+    ("backpropagate", lambda *a: differentiated(*a, up), "walks_forwards"),
+    ("backpropagate", lambda *a: differentiated(*a, down, lambda t: -1), "takes_the_slope_at_the_end_for_all"),
+    (
+        "backpropagate",
+        lambda *a: differentiated(*a, down, factor=a[0]),
+        "multiplies_each_part_by_w",
+    ),
+    ("backpropagate", lambda w, b, x0, y, n: carried_forwards(w, b, x0, 0.7, n), "knows_only_the_target_of_the_lesson"),
+    ("backpropagate", lambda w, b, x0, y, n: carried_forwards(w, b, 0.5, y, n), "knows_only_the_start_of_the_lesson"),
+    ("backpropagate", lambda w, b, x0, y, n: carried_forwards(w, b, x0, y, 50), "knows_only_fifty_steps"),
+    (
+        "backpropagate",
+        lambda w, b, x0, y, n: np.array([carried_forwards(w, b, x0, y, n)[0], last_delta(w, b, x0, y, n)]),
+        "lets_the_bias_enter_once",
+    ),
+    (
+        "most_growth",
+        lambda matrix, slope, n: np.linalg.norm(np.linalg.matrix_power(slope * matrix, n)),
+        "takes_the_frobenius_norm_of_the_power",
+    ),
+    (
+        "most_growth",
+        lambda matrix, slope, n: (0.25 * np.linalg.svd(matrix)[1][0]) ** n,
+        "knows_only_the_logistic_function",
+    ),
+    ("most_growth", lambda matrix, slope, n: max((slope * np.linalg.svd(matrix)[1][0]) ** n, 1), "never_goes_below_1"),
+    (
+        "most_growth",
+        lambda matrix, slope, n: (slope * np.linalg.svd(matrix)[1][0] ** 0.5) ** n,
+        "takes_one_root_too_many",
+    ),
+    ("clip_the_sum", one_way_out, "returns_after_the_first_part"),
+    (
+        "clip_the_sum",
+        lambda p, c: shorten(p.sum(0), np.linalg.norm(p.sum(0), 1), c),
+        "adds_the_sizes_of_the_coordinates",
+    ),
+    ("clip_the_sum", lambda p, c: shorten(p.sum(0), abs(p.sum(0)).max(), c), "takes_the_largest_coordinate"),
+    ("clip_the_sum", lambda p, c: clip_by_global_norm(p[-1], c), "keeps_the_last_part_only"),
+    ("clip_the_sum", lambda p, c: sum(np.clip(part, -c, c) for part in p), "clamps_every_part"),
+    ("clip_the_sum", lambda p, c: clip_by_global_norm(p.sum(0), len(p) * c), "allows_c_for_every_step"),
+    ("clip_the_sum", lambda p, c: clip_by_global_norm(p, c).mean(0), "averages_the_clipped_parts"),
+]
+
+
+def last_delta(w, b, x0, target, n_steps):
+    s = lesson.sigmoid(x0)
+    for _ in range(n_steps):
+        s = lesson.sigmoid(w * s + b)
+    return 2 * (s - target) * s * (1 - s)
+
+
+@pytest.mark.parametrize(("exercise", "answer", "known_as"), WRONG)
+def test_ordinary_wrong_answers_are_named(exercise, answer, known_as):
+    assert named(exercise, answer) == known_as
+
+
+def test_the_bound_need_not_be_reached():
+    matrix = np.array([[0.0, 4.0], [0.0, 0.0]])
+    assert lesson.most_growth(matrix, 1.0, 2) == pytest.approx(16)
+    for slopes in np.random.default_rng(3).uniform(0, 1, (50, 2, 2)):
+        assert not (np.diag(slopes[0]) @ matrix @ np.diag(slopes[1]) @ matrix).any()
 
 
 def test_the_norm_of_the_power_is_no_bound():

@@ -182,6 +182,21 @@ def test_clipping_the_mean_is_counted_over_batches(batch):
     assert result.shares[np.isclose(result.places, 1.0)][0] == pytest.approx(inside, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: lesson.clipped_moments(np.array([1.0, 0.0]), 1.0), r"max_norm must be > 0; got \[1\. 0\.\]"),
+        (lambda: lesson.clipped_moments(math.nan, 1.0), "max_norm must be > 0; got nan"),
+        (lambda: lesson.best_threshold(0, 1.0), "batch must be >= 1; got 0"),
+        (lambda: lesson.margins(501), "outliers must lie between 0 and 500; got 501"),
+        (lambda: lesson.margins(-1), "outliers must lie between 0 and 500; got -1"),
+    ],
+)
+def test_what_does_not_fit_is_refused(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
 def test_a_true_gradient_that_lets_an_example_below_minus_c_is_refused():
     with pytest.raises(ValueError, match=r"true_gradient must be >= 1/3; got 0.2"):
         lesson.best_threshold(1, 0.2)
@@ -681,6 +696,10 @@ RIGHT = {
         lambda grads, max_norm: clip_per_example(grads, max_norm),
         lambda grads, max_norm: np.mean([clip_by_global_norm(g, max_norm) for g in grads], axis=0),
         lambda grads, max_norm: sum(g * min(1, max_norm / max(np.linalg.norm(g), 1e-30)) for g in grads) / len(grads),
+        # as PyTorch has it, with an eps
+        lambda grads, max_norm: np.mean(
+            grads * np.minimum(1, max_norm / (np.linalg.norm(grads, axis=1, keepdims=True) + 1e-6)), axis=0
+        ),
     ],
     "error_of": [
         lambda estimates, truth: np.sqrt(np.var(estimates) + (np.mean(estimates) - truth) ** 2),
@@ -690,6 +709,7 @@ RIGHT = {
     "resting_place": [
         lambda chance, spike, max_norm: max(chance * (spike - max_norm) / (1 - chance), 0),
         lambda chance, spike, max_norm: (spike - min(spike, max_norm)) * chance / (1 - chance),
+        lambda chance, spike, max_norm: where_the_pushes_cancel(chance, spike, max_norm),
     ],
 }
 
@@ -699,6 +719,15 @@ def test_other_right_answers_pass(name):
     for answer in RIGHT[name]:
         report = diagnose(lesson.EXERCISES[name], answer)
         assert report.passed, report
+
+
+def where_the_pushes_cancel(chance, spike, max_norm):
+    low, high = -10.0 * spike, 10.0 * spike
+    for _ in range(200):
+        x = (low + high) / 2
+        pushes = np.clip([x + spike, x - spike * chance / (1 - chance)], -max_norm, max_norm)
+        low, high = (x, high) if chance * pushes[0] + (1 - chance) * pushes[1] < 0 else (low, x)
+    return x
 
 
 def rebinds_in_a_loop(grads, max_norm):
@@ -717,8 +746,78 @@ def means_a_list(grads, max_norm):
     return np.mean(rows)
 
 
+def comes_out_after_one_row(grads, max_norm):
+    total = 0
+    for g in grads:
+        total = total + clip_by_global_norm(g, max_norm)
+        return total / len(grads)
+
+
+def has_no_else(grads, max_norm):
+    total = np.zeros(grads.shape[1])
+    for g in grads:
+        n = np.linalg.norm(g)
+        if n > max_norm:
+            total += g * max_norm / n
+    return total / len(grads)
+
+
+def factor_for_all(grads, max_norm, norm):
+    return grads.mean(0) * min(1, max_norm / norm)
+
+
 # Written as learners write them, not as the misconceptions are.
 WRONG = [
+    ("clipped_mean", comes_out_after_one_row, "returns_after_the_first_row"),
+    ("clipped_mean", has_no_else, "loses_the_short_rows"),
+    (
+        "clipped_mean",
+        lambda grads, max_norm: factor_for_all(grads, max_norm, max(np.linalg.norm(g) for g in grads)),
+        "lets_the_longest_row_decide",
+    ),
+    (
+        "clipped_mean",
+        lambda grads, max_norm: factor_for_all(grads, max_norm, np.mean([np.linalg.norm(g) for g in grads])),
+        "takes_the_mean_of_the_norms",
+    ),
+    ("clipped_mean", lambda grads, max_norm: clip_by_global_norm(grads.sum(0), max_norm) / len(grads), "clips_the_sum"),
+    (
+        "clipped_mean",
+        lambda grads, max_norm: clip_per_example(grads, max_norm / len(grads)),
+        "gives_each_row_its_share_of_c",
+    ),
+    (
+        "clipped_mean",
+        lambda grads, max_norm: np.mean([g / max(1, math.sqrt(np.mean(g * g)) / max_norm) for g in grads], axis=0),
+        "averages_the_squares",
+    ),
+    (
+        "clipped_mean",
+        lambda grads, max_norm: np.mean(
+            [np.full(g.shape, max_norm) if np.linalg.norm(g) > max_norm else g for g in grads], axis=0
+        ),
+        "puts_c_in_place_of_long_rows",
+    ),
+    ("error_of", lambda estimates, truth: (estimates.mean() - truth) ** 2, "takes_the_squared_bias"),
+    ("error_of", lambda estimates, truth: np.std(estimates) / len(estimates) ** 0.5, "takes_the_standard_error"),
+    ("error_of", lambda estimates, truth: np.std(estimates, ddof=1), "changes_the_divisor_alone"),
+    ("error_of", lambda estimates, truth: np.mean((truth - estimates) ** 2) ** 1 / 2, "writes_a_half_without_brackets"),
+    ("error_of", lambda estimates, truth: np.sqrt(np.mean((truth + estimates) ** 2)), "adds_the_truth"),
+    (
+        "resting_place",
+        lambda chance, spike, max_norm: chance * max(spike - max_norm, 0) / 1 - chance,
+        "writes_one_minus_p_without_brackets",
+    ),
+    (
+        "resting_place",
+        lambda chance, spike, max_norm: (1 - chance) * (chance * max(spike, max_norm) - chance * max_norm),
+        "multiplies_by_the_other_chance",
+    ),
+    (
+        "resting_place",
+        lambda chance, spike, max_norm: max(0, chance * spike - max_norm) / (1 - chance),
+        "takes_c_from_the_mean_of_the_spikes",
+    ),
     ("clipped_mean", lambda grads, max_norm: grads.mean(0), "does_not_clip"),
     ("clipped_mean", rebinds_in_a_loop, "does_not_clip"),
     ("clipped_mean", means_a_list, "averages_over_everything"),
@@ -767,6 +866,7 @@ HANDLES = {
     "ucurve": {"measured": "error"},
     "resting": {"here": "rest"},
     "outliers": {"here": "slopes"},
+    "three": {"here": "rest"},
     "returns": {"cut": "tail", "here": "mean"},
     "losses": {"clipped squared here": "squared", "clipped margin here": "margin"},
     "flips": {"here": "slope"},

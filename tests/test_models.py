@@ -51,6 +51,21 @@ def test_models_compute_in_float64(name, dtype):
     assert loss.dtype == grad.dtype == np.float64
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_params_of_another_shape_are_refused(name):
+    model = MODELS[name]
+    n = model.n_params
+    for shape in ((n + 1,), (n, 1 if n > 1 else 2), ()):
+        message = rf"params must be \(\*runs, {n}\); got shape {re.escape(str(shape))}"
+        with pytest.raises(ValueError, match=message):
+            model.loss_and_grad(np.ones(shape), 0)
+    for junk in ("nothing", [1.0] * (n - 1) + [[1.0, 2.0]]):
+        with pytest.raises(TypeError, match="params must be an array of numbers; got"):
+            model.loss_and_grad(junk, 0)
+    loss, grad = model.loss_and_grad([1.0] * n, 0)
+    assert (np.shape(loss), grad.shape) == ((), (n,))
+
+
 class WrongGradient:
     """A model whose gradient is what `spoil` makes of the right one."""
 
@@ -419,3 +434,14 @@ def test_noise_of_the_wrong_shape_is_refused(noise):
 def test_noise_that_is_not_finite_is_refused():
     with pytest.raises(ValueError, match="noise must be finite; got nan"):
         Noisy(Cosh(1), [[np.nan]])
+
+
+@pytest.mark.parametrize(
+    ("noise", "params"), [((3, 4, 2), (2,)), ((3, 4, 2), (1, 2)), ((3, 4, 2), (5, 2)), ((3, 2, 4, 2), (4, 2))]
+)
+def test_runs_that_the_noise_does_not_fit_are_refused(noise, params):
+    model = Noisy(Cosh(2), np.zeros(noise))
+    with pytest.raises(ValueError, match=r"params must have runs that fit the noise \(.*\); got shape \(.*\)"):
+        model.loss_and_grad(np.ones(params), 0)
+    with pytest.raises(ValueError, match="params must have runs that fit the noise"):
+        train(model, np.ones(params), SGD(0.1), n_steps=2)

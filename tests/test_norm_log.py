@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,7 +20,7 @@ from hypothesis.extra import numpy as hnp
 
 from gclip_lessons.figures import norms as norms_figure
 from gclip_lessons.figures.norms import NormsFigure
-from gclip_lessons.norm_log import FEWEST, LONGEST, NAMES, Advice, LogError, NormLog, advise, read_norms
+from gclip_lessons.norm_log import FEWEST, LONGEST, NAMES, Advice, LogError, NormLog, advise, log_norm, read_norms
 from gclip_lessons.thresholds import THRESHOLDS, clip_rate, follow, norm_stream
 
 NAN, INF = math.nan, math.inf
@@ -243,6 +244,7 @@ def test_a_long_log_is_the_same_by_the_fast_way_and_the_slow(write):
         (b"PK\x03\x04abc", "norms.csv is no text"),
         (b"loss,lr\n1,2\n", "expected a column called grad_norm, .* found 'loss', 'lr': say which one with column="),
         (b"step,loss,lr\n1,2,3\n", "found 'step', 'loss', 'lr'"),
+        (b"step,train_loss\n1,2\n", "found 'step', 'train_loss'"),
         (b"1,2,3\n4,5,6\n", "norms.csv has 3 columns and no header: say which one"),
         (b"1,5\n1,6\n", "norms.csv has 2 columns and no header"),
         (b"a/grad_norm,b/grad_norm\n1,2\n", "'a/grad_norm' and 'b/grad_norm' may both be meant"),
@@ -577,16 +579,20 @@ def test_moving_the_threshold_is_drawing_anew_with_it():
     advice = advise(log)
     at = {
         name: getattr(advice, name)
-        for name in ("log", "finite", "trend", "spikes", "grid", "fraction", "clip_fraction")
+        for name in ("log", "finite", "trend", "spikes", "grid", "fraction", "clip_fraction", "paths")
     }
     moved = NormsFigure(advice)
-    for c in (0.5, None, 30.0):
-        moved.update(SimpleNamespace(**at, threshold=c))
-        fresh = NormsFigure(SimpleNamespace(**at, threshold=c))
+    for c, rule in ((0.5, "percentile"), (None, "z_score"), (30.0, None), (30.0, "quantile")):
+        moved.update(SimpleNamespace(**at, threshold=c, rule=rule))
+        fresh = NormsFigure(SimpleNamespace(**at, threshold=c, rule=rule))
         assert moved.shown() == fresh.shown()
         assert moved.png() == fresh.png()
-    np.testing.assert_allclose(moved.data("clipped"), [[30, 100 * (log.norms > 30).mean()]])
-    np.testing.assert_allclose(moved.data("threshold")[:, 1], 30)
+    np.testing.assert_allclose(moved.data("clipped"), [[100 * (log.norms > 30).mean(), 30]])
+    for panel in ("norms", "sizes", "fraction"):
+        np.testing.assert_allclose(moved.data(f"threshold {panel}")[:, 1], 30)
+        assert moved.axes[panel].get_ylim() == moved.axes["norms"].get_ylim()
+    np.testing.assert_array_equal(moved.data("rule")[:, 1], follow(THRESHOLDS["quantile"](), log.norms)[::2])
+    np.testing.assert_array_equal(moved.data("rule")[:, 0], log.steps[::2])
     assert moved.data("says") == f"c = 30 would have clipped {100 * (log.norms > 30).mean():.1f}%"
 
 
@@ -599,7 +605,8 @@ def test_the_picture_shows_the_log():
     np.testing.assert_array_equal(dots.get_xdata(), log.steps)
     np.testing.assert_array_equal(trend.get_ydata(), advice.trend)
     np.testing.assert_array_equal(crosses.get_xdata(), advice.spikes)
-    np.testing.assert_allclose(right.lines[0].get_ydata(), 100 * advice.fraction)
+    np.testing.assert_allclose(right.lines[0].get_xdata(), 100 * advice.fraction)
+    np.testing.assert_array_equal(right.lines[0].get_ydata(), advice.grid)
     resumed = NormsFigure(advise(NormLog(log.norms[:60], np.r_[0:30, 20:50]))).axes["norms"]
     assert resumed.get_xlabel() == "place in the log"
     np.testing.assert_array_equal(resumed.lines[0].get_xdata(), np.arange(60))
@@ -607,6 +614,31 @@ def test_the_picture_shows_the_log():
     band = NormsFigure(advise(long)).axes["norms"].collections[0].get_paths()[0].vertices[:, 1]
     assert band.max() == long.norms.max()
     assert band.min() == long.norms.min()
+
+
+def test_of_the_sizes_those_above_the_threshold_are_drawn_darker():
+    norms = np.repeat([1.0, 2.0, 8.0, 30.0], [4, 7, 2, 1])
+    picture = NormsFigure(replace(advise(NormLog(norms)), threshold=3.0))
+    cut = picture.data("cut")
+    assert cut[:, 1].min() == 3.0
+    for size, count in ((8.0, 2), (30.0, 1)):
+        bar = cut[(np.abs(np.log(cut[:, 1] / size)) < 0.1)]
+        assert bar[:, 0].max() == count
+    assert picture.axes["sizes"].get_xlim()[1] > 7
+    picture.update(replace(advise(NormLog(norms)), threshold=0.6))
+    assert picture.data("cut")[:, 0].max() == 7
+
+
+def test_ipython_shows_the_message_of_a_log_error_alone(write, tmp_path: Path):
+    code = f"from gclip_lessons.norm_log import read_norms; read_norms({str(write('grad_norm'))!r})"
+    done = subprocess.run(
+        [sys.executable, "-m", "IPython", "--colors=nocolor", "--no-banner", "-c", code],
+        cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False,
+        env={**os.environ, "IPYTHONDIR": str(tmp_path), "PYTHONIOENCODING": "utf-8"},
+    )  # fmt: skip
+    assert done.stdout.strip() == (
+        "LogError: norms.csv has a header and no rows: expected a norm on each line after it, found none"
+    )
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.1, 1000), (1e-12, 1e12), (0.9, 1.1), (3, 30), (1e-300, 1e300), (2, 9)])
@@ -650,7 +682,7 @@ def test_the_command_fails_with_one_line(write, tmp_path: Path):
         ((tmp_path / "none.csv",), "there is no file"),
         ((write(""),), "norms.csv is empty"),
         ((tmp_path,), "is a folder"),
-        ((write("loss\nx\ny\n", "b.csv"),), "expected a norm in column 'loss', found 'x'"),
+        ((write("n\nx\ny\n", "b.csv"),), "expected a norm in column 'n', found 'x'"),
         ((write("grad_norm\n1\n2\n", "c.csv"), "--column", "x"), "no column is called 'x'"),
         ((tmp_path / "c.csv", "--picture", tmp_path), "error: the picture cannot be written to"),
     ):
@@ -676,3 +708,27 @@ def test_norm_log_loads_neither_matplotlib_nor_widgets():
     code = "import sys, gclip_lessons.__main__; print('matplotlib' in sys.modules, 'ipywidgets' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+# --- Writing
+
+
+def test_norms_go_through_the_file_and_back(tmp_path):
+    path = tmp_path / "norms.csv"
+    norms = [5.0, 0.1 + 0.2, 1e-300, math.inf, math.nan, np.float32(2.5), np.array([3.25])[0]]
+    for step, norm in enumerate(norms):
+        log_norm(path, 10 * step, norm)
+    log = read_norms(path)
+    np.testing.assert_array_equal(log.norms, np.array(norms, float))
+    np.testing.assert_array_equal(log.steps, 10 * np.arange(len(norms)))
+    assert log.notes == ()
+    assert "2 of 7 norms are not finite" in advise(log).text
+
+
+def test_a_second_run_is_added_and_reading_says_so(tmp_path):
+    for _ in range(2):
+        for step in range(3):
+            log_norm(str(tmp_path / "norms.csv"), step, 1.0 + step)
+    log = read_norms(tmp_path / "norms.csv")
+    assert log.norms.tolist() == [1, 2, 3, 1, 2, 3]
+    assert any("does not rise" in note for note in log.notes)

@@ -382,3 +382,17 @@ def test_panels_do_not_share_state():
     one.answer(1, "a")
     assert two.score == 0
     assert two.inputs[0].value is None
+
+
+def test_what_was_recorded_is_stored_and_what_is_computed_here_is_shown():
+    here, missing = (
+        panels.recorded("the <record>", "a live table", "PyTorch"),
+        panels.recorded("the <record>", None, "PyTorch"),
+    )
+    assert here.page() == missing.page()
+    assert here.line() == missing.line() == "the <record>"
+    assert "the &lt;record&gt;" in here.page()
+    assert "a live table" in here.children[0].value
+    assert "<record" not in here.children[0].value
+    assert "PyTorch is not installed here" in missing.children[0].value
+    assert "the &lt;record&gt;" in missing.children[0].value

@@ -30,12 +30,13 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 # From the ground up: each may import what stands before it, and what stands on its own line.
 LAYERS = (
-    ("clipping",),
+    ("clipping", "libraries"),
     ("thresholds",),
     ("optimizers",),
     ("models",),
     ("data",),
     ("training",),
+    ("clinic",),
     ("norm_log",),
     ("figures",),
     ("exercises",),
@@ -45,14 +46,16 @@ LAYERS = (
     ("lessons",),
     ("view",),
     ("explorer", "panels"),
+    ("capstone",),
+    ("watching",),
     ("__main__",),
 )
 FREE = ("server",)  # runs in Jupyter's process and imports nothing of the package
 ONLY_IN = {
     "matplotlib": {"figures", "data"},  # data: only the path of the sample data, inside a function
-    "ipywidgets": {"view", "explorer", "panels"},
+    "ipywidgets": {"view", "explorer", "panels", "watching"},
     "anywidget": {"view", "explorer", "panels"},
-    "IPython": {"view", "explorer", "panels"},
+    "IPython": {"view", "explorer", "panels", "watching"},
     "jupyter_server": {"server"},
     "torch": set(),
     "optax": set(),
@@ -103,7 +106,8 @@ def test_the_lock_pins_every_package_exactly():
 
 
 def test_the_lock_covers_every_dependency_within_its_range():
-    wanted = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
+    extras = PROJECT["optional-dependencies"]
+    wanted = PROJECT["dependencies"] + extras["test"] + extras["class"]
     pins = locked()
     for name, one in requirements(wanted).items():
         assert name in pins, f"{name} is not in requirements.txt"

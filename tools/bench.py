@@ -2,6 +2,7 @@
 
     python3 course.py bench            everything, in a few minutes, as Markdown
     python3 course.py bench --quick    without the browser and without running the notebooks
+    python3 course.py bench --class 8  eight learners under a JupyterHub: memory and latency of each, nothing else
 
 Medians and 95th percentiles of single moves. Nothing here is a test: times depend on the machine and on what else
 it does at the moment.
@@ -39,7 +40,7 @@ from gclip_lessons.lessons import Demo, all_lessons, controls_of  # noqa: E402
 from gclip_lessons.models import Quadratic  # noqa: E402
 from gclip_lessons.optimizers import SGD  # noqa: E402
 from gclip_lessons.training import sweep, train  # noqa: E402
-from tools import browser  # noqa: E402
+from tools import browser, class_bench  # noqa: E402
 
 NOTEBOOKS = ROOT / "notebooks"
 IN_BROWSER = ("03", "ball", "max_norm")  # the lesson, demo and slider that the browser moves
@@ -493,7 +494,14 @@ def main(arguments: list[str]) -> int:
     """Print the table; always 0, for a budget that is missed is a finding and no failure."""
     parser = argparse.ArgumentParser("course.py bench", description="Measure the budgets on this machine.")
     parser.add_argument("--quick", action="store_true", help="neither the browser nor the notebooks")
-    quick = parser.parse_args(arguments).quick
+    parser.add_argument("--class", dest="learners", type=int, metavar="N", help="so many learners under a JupyterHub")
+    options = parser.parse_args(arguments)
+    if options.learners is not None:
+        if not 1 <= options.learners <= 32:
+            parser.error(f"--class takes 1 to 32 learners on one machine; got {options.learners}")
+        with tempfile.TemporaryDirectory(prefix="gclip-") as scratch:
+            return class_bench.main(options.learners, Path(scratch), browser.free_port)
+    quick = options.quick
     print(machine(), "", "| what | budget | measured | met? |", "|---|---|---|---|", sep="\n", flush=True)
     parts: list[Callable[[], list[Row]]] = [
         lambda: slider_rows(20 if quick else 40),

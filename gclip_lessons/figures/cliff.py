@@ -72,11 +72,12 @@ class CliffFigure(style.LiveFigure):
         for name in ("clipped", "raw"):
             look = looks[name][0]
             plain = {k: v for k, v in look.items() if not k.startswith("marker")}
-            dot = {"markersize": 9, "markeredgecolor": "white", "color": look["color"], "zorder": 7}
-            thin = look | {"linewidth": 1.6}
-            self._paths[name] = self.moving(plane.plot([], [], **thin, zorder=4)[0], name)
+            self._paths[name] = self.moving(plane.plot([], [], **look | {"linewidth": 1.6})[0], name)
+            self._curves[name] = self.moving(norm.plot([], [], **plain)[0], f"norm {name}")
+        for name in ("clipped", "raw"):  # over both paths, since what moves is drawn in the order of its making
+            look = looks[name][0]
+            dot = {"markersize": 9, "markeredgecolor": "white", "color": look["color"]}
             self._here[name] = self.moving(plane.plot([], [], look["marker"], **dot)[0], f"here {name}")
-            self._curves[name] = self.moving(norm.plot([], [], **plain, zorder=4)[0], f"norm {name}")
             self._marks[name] = self.moving(norm.plot([], [], look["marker"], clip_on=False, **dot)[0], f"at {name}")
         self._start = ring(self, plane, name="start")
         words = {"transform": plane.transAxes, "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 2}}

@@ -15,14 +15,14 @@ LOW, HIGH = -8, 4  # powers of ten of the first and the last colour
 LOST = 1e6  # a loss beyond this counts as diverged
 
 
-def colours(values: np.ndarray) -> np.ndarray:
-    """The number of the colour of each value: 0 for at most 10^LOW, one more for each power of ten up to 10^HIGH.
+def colours(values: np.ndarray, low: int = LOW, high: int = HIGH, per_decade: int = 1) -> np.ndarray:
+    """The number of the colour of each value: 0 for at most 10^low, `per_decade` more for a power of ten, to 10^high.
 
     NaN, no colour at all, where the value is not finite or beyond LOST.
     """
     with np.errstate(all="ignore"):
-        power = np.ceil(np.log10(np.clip(values, 10.0**LOW, 10.0**HIGH)))
-        return np.where(values <= LOST, power - LOW, np.nan)
+        place = np.ceil(per_decade * np.log10(np.clip(values, 10.0**low, 10.0**high)))
+        return np.where(values <= LOST, place - per_decade * low, np.nan)
 
 
 class RateMapFigure(style.LiveFigure):
@@ -39,13 +39,16 @@ class RateMapFigure(style.LiveFigure):
         "picked run (solid) and of the unclipped run with the same η (dashed) against the step, on a log scale."
     )
     beside = (0.56, 0.13, 0.42, 0.77)
+    scale = (LOW, HIGH, 1)  # powers of ten of the first and the last colour, and colours for each power
+    bar_every = 4
 
     def draw(self, result: Any) -> None:
+        (low, high, per_decade), last = self.scale, (self.scale[1] - self.scale[0]) * self.scale[2]
         x, y = np.log10(result.rates), np.log10(result.thresholds)
         edges = [_edges(x), _edges(y)]
-        cells = ListedColormap(matplotlib.colormaps["cividis_r"](np.linspace(0.0, 1.0, HIGH - LOW + 1)))
+        cells = ListedColormap(matplotlib.colormaps["cividis_r"](np.linspace(0.0, 1.0, last + 1)))
         cells = cells.with_extremes(bad=(0.0, 0.0, 0.0, 0.0))  # the hatching behind shows through
-        look = {"cmap": cells, "vmin": -0.5, "vmax": HIGH - LOW + 0.5, "origin": "lower", "interpolation": "nearest"}
+        look = {"cmap": cells, "vmin": -0.5, "vmax": last + 0.5, "origin": "lower", "interpolation": "nearest"}
         wide = {"xlim": edges[0], "xticks": _whole(x)}
 
         strip = self.panel("strip", (0.08, 0.855, 0.30, 0.045), **wide, ylim=(0, 1), yticks=[])
@@ -61,7 +64,7 @@ class RateMapFigure(style.LiveFigure):
             axes.spines[:].set_visible(True)
         # PcolorImage is drawn seven times as fast as imshow, which resamples.
         self._sides = [np.linspace(*edge, len(values) + 1) for edge, values in zip(edges, (x, y), strict=True)]
-        shade = {"cmap": cells, "norm": Normalize(-0.5, HIGH - LOW + 0.5), "zorder": 2}
+        shade = {"cmap": cells, "norm": Normalize(-0.5, last + 0.5), "zorder": 2}
         blank = np.full((len(y), len(x)), np.nan)
         self._cells = self.moving(PcolorImage(plane, *self._sides, blank, **shade), "values")
         self._row = self.moving(PcolorImage(strip, self._sides[0], _STRIP, blank[:1], **shade), "unclipped")
@@ -75,11 +78,11 @@ class RateMapFigure(style.LiveFigure):
         self._cross = self.moving(plane.plot([], [], "o", color="white", **_RING)[0], "picked")
         self._mark = self.moving(strip.plot([], [], "v", color=style.RAW, markeredgecolor="white", **_MARK)[0], "η")
 
-        bar = self.figure.add_axes((0.392, 0.13, 0.014, 0.695), ylim=(-0.5, HIGH - LOW + 0.5), xticks=[], label="bar")
+        bar = self.figure.add_axes((0.392, 0.13, 0.014, 0.695), ylim=(-0.5, last + 0.5), xticks=[], label="bar")
         bar.set_title("loss", fontsize=11, fontweight="normal", pad=5)
-        bar.imshow(np.arange(HIGH - LOW + 1.0)[:, None], aspect="auto", extent=(0, 1, -0.5, HIGH - LOW + 0.5), **look)
-        ticks = range(LOW, HIGH + 1, 4)
-        bar.set_yticks([power - LOW for power in ticks], [power_of_ten(10.0**power) for power in ticks])
+        bar.imshow(np.arange(last + 1.0)[:, None], aspect="auto", extent=(0, 1, -0.5, last + 0.5), **look)
+        ticks = range(low, high + 1, self.bar_every)
+        bar.set_yticks([per_decade * (power - low) for power in ticks], [power_of_ten(10.0**power) for power in ticks])
         bar.yaxis.tick_right()
         bar.tick_params(length=0)
         self.draw_beside(result)
@@ -102,8 +105,8 @@ class RateMapFigure(style.LiveFigure):
 
     def update(self, result: Any) -> None:
         x, y = np.log10(result.state.learning_rate), np.log10(result.state.max_norm)
-        self._cells.set_data(*self._sides, colours(result.values.T))
-        self._row.set_data(self._sides[0], _STRIP, colours(result.unclipped[None]))
+        self._cells.set_data(*self._sides, colours(result.values.T, *self.scale))
+        self._row.set_data(self._sides[0], _STRIP, colours(result.unclipped[None], *self.scale))
         self._cross.set_data([x], [y])
         self._below.set_data([x], [y])
         self._mark.set_data([x], [0.5])

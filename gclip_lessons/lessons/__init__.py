@@ -178,6 +178,17 @@ def snap(name: str, state: type, value: float) -> Any:
     return setting.values[setting.index(min(max(value, setting.low), setting.high))]
 
 
+def frozen(array: np.ndarray) -> np.ndarray:
+    """Return the array, read-only from now on: what a cache hands out again must stay as it is."""
+    array.setflags(write=False)
+    return array
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """A number with so many decimals and a true minus; what rounds to zero has no sign."""
+    return f"{value:z.{digits}f}".replace("-", "−")
+
+
 def moves(panel: str, x: str, y: str) -> Callable[[Any, str, float, float], Any]:
     """Return the `drag` of a demo whose mouse moves the fields `x` and `y` over one panel."""
 

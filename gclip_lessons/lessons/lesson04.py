@@ -6,39 +6,33 @@ from functools import lru_cache
 
 import numpy as np
 
-from gclip_lessons.clipping import global_norm
+from gclip_lessons.clipping import ClipByGlobalNorm, global_norm
 from gclip_lessons.exercises import Exercise, Misconception, Option, Prediction, Probe, Question, Quiz
 from gclip_lessons.figures.cliff import CliffFigure
 from gclip_lessons.figures.cloud import CloudFigure
 from gclip_lessons.figures.fates import FatesFigure
 from gclip_lessons.figures.jacobians import JacobiansFigure
 from gclip_lessons.figures.parts import power_of_ten
-from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of, snap
+from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of, frozen, snap
 from gclip_lessons.models import RNN, Recurrence
+from gclip_lessons.models.checks import whole_number
+from gclip_lessons.optimizers import SGD
 
 UNIT = Recurrence()
 WINDOW = (3.0, 7.0, -4.0, 0.0)  # of the pictures: w from, to, b from, to
-ARRIVED = (
-    0.05  # a run has arrived when its loss is no larger; on the plateau it is .09, on top of the cliff .2 and more
-)
-
-
-def _kept(values: np.ndarray) -> np.ndarray:
-    """The same array, read-only: what a cache hands out again must stay as it is."""
-    values.flags.writeable = False
-    return values
+ARRIVED = 0.05  # the loss of a run that has arrived, at most; on the plateau it is .09, on top of the cliff .2 and more
 
 
 @lru_cache(maxsize=1)
 def surface(n: int = 640) -> np.ndarray:
     """The loss over the window, (n, n), b along the first axis, at the centres of n × n cells."""
-    return _kept(np.stack([UNIT.loss_and_grad(row)[0] for row in cells(n)]))
+    return frozen(np.stack([UNIT.loss_and_grad(row)[0] for row in cells(n)]))
 
 
 def cells(n: int) -> np.ndarray:
     """The centres (w, b) of n × n cells of the window, (n, n, 2), b along the first axis."""
     left, right, bottom, top = WINDOW
-    at = (np.arange(n) + 0.5) / n
+    at = (np.arange(whole_number("n", n)) + 0.5) / n
     return np.stack(np.meshgrid(left + at * (right - left), bottom + at * (top - bottom)), axis=-1)
 
 
@@ -84,14 +78,15 @@ def descend(w: float, b: float, max_norm: float, learning_rate: float) -> np.nda
 
     `train` does the same and measures angles and norms as it goes, which is twice the work for a slider to wait for.
     """
-    path, limits = np.empty((N_STEPS + 1, 2, 2)), np.array([np.inf, max_norm])
+    limits, eta = np.array([np.inf, ClipByGlobalNorm(max_norm).max_norm]), SGD(learning_rate).learning_rate
+    path = np.empty((N_STEPS + 1, 2, 2))
     path[0] = w, b
     for step in range(N_STEPS):
         grad = UNIT.loss_and_grad(path[step])[1]
         norm = np.sqrt(np.vecdot(grad, grad))
         scale = np.minimum(limits, norm) / np.maximum(norm, 1e-300)
-        path[step + 1] = path[step] - learning_rate * scale[:, None] * grad
-    return _kept(path)
+        path[step + 1] = path[step] - eta * scale[:, None] * grad
+    return frozen(path)
 
 
 def descend_both(state: CliffState) -> CliffResult:
@@ -199,10 +194,15 @@ def follow(
 
     `train` keeps every step of every run, here hundreds of megabytes. This loop keeps the place every `every` steps (0:
     only the last), and drops runs that have come to rest: whose gradient could not move them by .001 in all
-    the steps that are left.
+    the steps that are left. ValueError or TypeError for what does not fit.
     """
     starts = np.asarray(starts, dtype=np.float64)
-    limits = np.broadcast_to(max_norm, len(starts))
+    if starts.ndim != 2 or starts.shape[1] != 2 or not len(starts):
+        raise ValueError(f"starts must be (runs, 2), not empty; got shape {starts.shape}")
+    limits = np.broadcast_to(ClipByGlobalNorm(max_norm).max_norm, len(starts))
+    eta, n_steps = SGD(learning_rate).learning_rate, whole_number("n_steps", n_steps)
+    if every:
+        whole_number("every", every)
     n_frames = n_steps // every + 1 if every else 1
     frames = np.empty((n_frames, *starts.shape))
     largest, longest = np.zeros(len(starts)), np.zeros(len(starts))
@@ -215,20 +215,20 @@ def follow(
                 frames[step // every, chunk] = theta
             grad = UNIT.loss_and_grad(theta[going])[1]
             norm = np.sqrt(grad[:, 0] ** 2 + grad[:, 1] ** 2)
-            length = learning_rate * np.minimum(norm, limits[chunk][going])
+            length = eta * np.minimum(norm, limits[chunk][going])
             theta[going] -= (length / np.maximum(norm, 1e-300))[:, None] * grad
             most[going], leap[going] = np.maximum(most[going], norm), np.maximum(leap[going], length)
             if step % 10 == 9:
                 going = going[length * (n_steps - step) > 1e-3]
         frames[-1, chunk] = theta
     loss = np.concatenate([UNIT.loss_and_grad(frames[-1, k : k + _CHUNK])[0] for k in range(0, len(starts), _CHUNK)])
-    return Flights(*map(_kept, (frames, loss, largest, longest)))
+    return Flights(*map(frozen, (frames, loss, largest, longest)))
 
 
 # --- Paint a thousand fates ---------------------------------------------------------------------------------
 
 GRID = 32  # starts along each side of the window
-STARTS = _kept(cells(GRID).reshape(-1, 2))
+STARTS = frozen(cells(GRID).reshape(-1, 2))
 FATE_STEPS, FATE_RATE = 160, 1.0
 BRUSH = 0.2  # its radius
 FATES_OF = ("arrived", "thrown", "under way")
@@ -277,7 +277,7 @@ def all_fates() -> np.ndarray:
     stops = np.array(controls_of(FatesState)["max_norm"].values)
     every = np.tile(STARTS, (len(stops), 1))
     flights = follow(every, np.repeat(stops, len(STARTS)), FATE_RATE, FATE_STEPS)
-    return _kept(fates_of(flights).reshape(len(stops), -1))
+    return frozen(fates_of(flights).reshape(len(stops), -1))
 
 
 @lru_cache(maxsize=16)
@@ -286,7 +286,7 @@ def fates_at(max_norm: float) -> np.ndarray:
     stops = controls_of(FatesState)["max_norm"].values
     if max_norm in stops:
         return all_fates()[stops.index(max_norm)]
-    return _kept(fates_of(follow(STARTS, max_norm, FATE_RATE, FATE_STEPS)))
+    return frozen(fates_of(follow(STARTS, max_norm, FATE_RATE, FATE_STEPS)))
 
 
 def look_up(state: FatesState) -> FatesResult:
@@ -446,7 +446,7 @@ def _loss_at(name: str, state: CloudState) -> np.ndarray:
 @lru_cache(maxsize=4)
 def _losses(max_norm: float) -> np.ndarray:
     """The loss of every frame of the cloud, (frames, 1000)."""
-    return _kept(np.stack([UNIT.loss_and_grad(frame)[0] for frame in cloud(max_norm).frames]))
+    return frozen(np.stack([UNIT.loss_and_grad(frame)[0] for frame in cloud(max_norm).frames]))
 
 
 def read_cloud(result: CloudResult) -> str:
@@ -524,6 +524,8 @@ def matrices() -> dict[str, np.ndarray]:
 @lru_cache(maxsize=LONGEST)
 def networks(n_steps: int) -> dict[str, RNN]:
     """A linear and a tanh network that are given the last `n_steps` of the same inputs, and the same target."""
+    if not 1 <= n_steps <= LONGEST:
+        raise ValueError(f"n_steps must lie between 1 and {LONGEST}; got {n_steps}")
     rng = np.random.default_rng(5)
     inputs, target = 0.1 * rng.normal(size=(LONGEST, WIDTH)), rng.normal(size=WIDTH) / 4
     return {name: RNN(inputs[-n_steps:], target, linear=name == "linear") for name in ("linear", "tanh")}
@@ -568,10 +570,10 @@ def read_jacobians(result: JacobiansResult) -> str:
 
 def two_digits(value: float) -> str:
     """Two digits, with a power of ten where there would be many zeros."""
-    if value == 0 or 1e-3 <= value < 1e5:
-        return f"{float(f'{value:.2g}'):,g}"
+    if value == 0 or 1e-3 <= abs(value) < 1e5 or not np.isfinite(value):
+        return f"{float(f'{value:.2g}'):,g}".replace("-", "−")
     digits, power = f"{value:.1e}".split("e")
-    return f"{digits}·{power_of_ten(10.0 ** int(power))}"
+    return f"{digits}·{power_of_ten(10.0 ** int(power))}".replace("-", "−")
 
 
 def hold_threshold(state: JacobiansState, panel: str, x: float, y: float) -> JacobiansState:
@@ -594,6 +596,10 @@ JACOBIANS = Demo(
         "exploding": Preset(
             JacobiansState(radius=1.4, kind="Gaussian", max_norm=1.0),
             "Which of the two networks explodes?",
+        ),
+        "both at once": Preset(
+            JacobiansState(radius=1.1, kind="Gaussian", max_norm=1.0),
+            "One matrix, one picture: which gradient explodes, and which fades?",
         ),
         "one-way": Preset(
             JacobiansState(radius=0.8, kind="one-way"), "ρ is below 1. Why does the gradient grow first?"
@@ -766,7 +772,7 @@ def _back(
     grad = np.zeros(2)
     stop = {"but the first": 1, "last": n_steps - 1}.get(steps, 0)
     for t in range(n_steps - (steps == "but the last"), stop, -1):
-        here = t if at == "after" else t - 1
+        here = {"before": t - 1, "after": t, "end": -1}[at]
         through = {"ws'": w * slope(here), "s'": slope(here), "w": w, "none": 1.0}[factor]
         if early:
             delta *= through
@@ -859,13 +865,49 @@ def averages_over_the_steps(w: float, b: float, x0: float, target: float, n_step
     return _back(w, b, x0, target, n_steps) / n_steps
 
 
+def lets_the_bias_enter_once(w: float, b: float, x0: float, target: float, n_steps: int) -> np.ndarray:
+    return np.array([_back(w, b, x0, target, n_steps)[0], _back(w, b, x0, target, n_steps, steps="last")[1]])
+
+
+def walks_forwards(w: float, b: float, x0: float, target: float, n_steps: int) -> np.ndarray:
+    s = [sigmoid(x0)]
+    for _ in range(n_steps):
+        s.append(sigmoid(w * s[-1] + b))
+    delta = 2 * (s[-1] - target) * s[-1] * (1 - s[-1])
+    grad = np.zeros(2)
+    for t in range(1, n_steps + 1):
+        grad += delta * np.array([s[t - 1], 1.0])
+        delta *= w * s[t - 1] * (1 - s[t - 1])
+    return grad
+
+
+def takes_the_slope_at_the_end_for_all(w: float, b: float, x0: float, target: float, n_steps: int) -> np.ndarray:
+    return _back(w, b, x0, target, n_steps, at="end")
+
+
+def multiplies_each_part_by_w(w: float, b: float, x0: float, target: float, n_steps: int) -> np.ndarray:
+    return _back(w, b, x0, target, n_steps) * np.array([w, 1.0])
+
+
+def knows_only_the_target_of_the_lesson(w: float, b: float, x0: float, target: float, n_steps: int) -> np.ndarray:
+    return _back(w, b, x0, 0.7, n_steps)
+
+
+def knows_only_the_start_of_the_lesson(w: float, b: float, x0: float, target: float, n_steps: int) -> np.ndarray:
+    return _back(w, b, 0.5, target, n_steps)
+
+
+def knows_only_fifty_steps(w: float, b: float, x0: float, target: float, n_steps: int) -> np.ndarray:
+    return _back(w, b, x0, target, 50)
+
+
 def most_growth(matrix: np.ndarray, slope: float, n_steps: int) -> float:
     largest = np.linalg.svd(matrix, compute_uv=False)[0]
     return float((slope * largest) ** n_steps)
 
 
 def most_growth_stub(matrix: np.ndarray, slope: float, n_steps: int) -> float:
-    # By what factor can the gradient grow over n_steps at most, if φ' is nowhere larger than slope?
+    # A factor that the gradient cannot exceed over n_steps, if φ' is nowhere larger than slope.
     ...
 
 
@@ -943,6 +985,22 @@ def counts_one_step_too_many(matrix: np.ndarray, slope: float, n_steps: int) -> 
 
 def adds_the_singular_values(matrix: np.ndarray, slope: float, n_steps: int) -> float:
     return float((slope * np.linalg.svd(matrix, compute_uv=False).sum()) ** n_steps)
+
+
+def takes_the_frobenius_norm_of_the_power(matrix: np.ndarray, slope: float, n_steps: int) -> float:
+    return float(slope**n_steps * np.linalg.norm(np.linalg.matrix_power(matrix, n_steps)))
+
+
+def takes_one_root_too_many(matrix: np.ndarray, slope: float, n_steps: int) -> float:
+    return float((slope * np.sqrt(np.linalg.norm(matrix, 2))) ** n_steps)
+
+
+def never_goes_below_1(matrix: np.ndarray, slope: float, n_steps: int) -> float:
+    return float(max(1.0, (slope * np.linalg.norm(matrix, 2)) ** n_steps))
+
+
+def knows_only_the_logistic_function(matrix: np.ndarray, slope: float, n_steps: int) -> float:
+    return float((np.linalg.norm(matrix, 2) / 4) ** n_steps)
 
 
 def halves_the_power_in_whole_numbers(matrix: np.ndarray, slope: float, n_steps: int) -> float:
@@ -1071,6 +1129,38 @@ def clips_what_is_short(parts: np.ndarray, max_norm: float) -> np.ndarray:
     return total * (max_norm / norm) if 0 < norm < max_norm else total
 
 
+def adds_the_sizes_of_the_coordinates(parts: np.ndarray, max_norm: float) -> np.ndarray:
+    total = parts.sum(0)
+    norm = np.abs(total).sum()
+    return total * (max_norm / norm) if norm > max_norm else total
+
+
+def takes_the_largest_coordinate(parts: np.ndarray, max_norm: float) -> np.ndarray:
+    total = parts.sum(0)
+    norm = np.abs(total).max()
+    return total * (max_norm / norm) if norm > max_norm else total
+
+
+def returns_after_the_first_part(parts: np.ndarray, max_norm: float) -> np.ndarray:
+    return _clipped(parts[0], max_norm)
+
+
+def keeps_the_last_part_only(parts: np.ndarray, max_norm: float) -> np.ndarray:
+    return _clipped(parts[-1], max_norm)
+
+
+def clamps_every_part(parts: np.ndarray, max_norm: float) -> np.ndarray:
+    return np.clip(parts, -max_norm, max_norm).sum(0)
+
+
+def allows_c_for_every_step(parts: np.ndarray, max_norm: float) -> np.ndarray:
+    return _clipped(parts.sum(0), max_norm * len(parts))
+
+
+def averages_the_clipped_parts(parts: np.ndarray, max_norm: float) -> np.ndarray:
+    return np.mean([_clipped(part, max_norm) for part in parts], axis=0)
+
+
 _SKEW = np.array([[0.5, 3.0, 0.0], [0.0, 0.25, -1.0], [0.0, 0.0, 0.75]])
 
 EXERCISES = {
@@ -1182,6 +1272,35 @@ EXERCISES = {
                 "The parts are added, not averaged: w is one number that is used T times, and every use counts in "
                 "full.",
             ),
+            Misconception(
+                lets_the_bias_enter_once,
+                "∂L/∂w is right. But b is added in *every* step, just as w multiplies in every one: sum its δ as well.",
+            ),
+            Misconception(
+                walks_forwards,
+                "The loop runs from the first step to the last. The loss is at the end, so ∂L/∂x_T is known first, and "
+                "it is carried from T down to 1: `range(n_steps, 0, -1)`.",
+            ),
+            Misconception(
+                takes_the_slope_at_the_end_for_all,
+                "One slope, σ′(x_T), serves at every step. The unit was in another state at each: σ′(x_{t−1}), from "
+                "s[t-1].",
+            ),
+            Misconception(
+                multiplies_each_part_by_w,
+                "A factor w too many in ∂L/∂w: the derivative of w·σ(x_{t−1}) by w is σ(x_{t−1}), and w itself drops "
+                "out.",
+            ),
+            Misconception(
+                knows_only_the_target_of_the_lesson,
+                "0.7 is the target of the lesson. Here it is an argument: `target`.",
+            ),
+            Misconception(
+                knows_only_the_start_of_the_lesson, "½ is the start of the lesson. Here it is an argument: `x0`."
+            ),
+            Misconception(
+                knows_only_fifty_steps, "50 steps are those of the lesson. Here their number is an argument: `n_steps`."
+            ),
         ),
         hints=(
             "Two things travel back: ∂L/∂x, which changes from step to step, and the gradient, which collects a part "
@@ -1223,8 +1342,13 @@ EXERCISES = {
             ),
             Misconception(
                 takes_the_norm_of_the_power,
-                "‖Wⁿ‖ is the answer for a linear network. Between two W's stands a diagonal matrix of slopes, which "
-                "can turn the vector to where the next W stretches most. Bound each step by itself.",
+                "‖Wⁿ‖ is the answer for a linear network. Between two W's stands a diagonal matrix of slopes, and with "
+                "it the product can be longer than Wⁿ. Bound each step by itself.",
+            ),
+            Misconception(
+                takes_the_frobenius_norm_of_the_power,
+                "Two things: `np.linalg.norm` of a matrix adds all squares unless you give it a 2; and ‖Wⁿ‖ is for a "
+                "linear network, where no slopes stand between the W's. Bound each step by itself.",
             ),
             Misconception(
                 takes_the_smallest_singular_value,
@@ -1298,6 +1422,19 @@ EXERCISES = {
                 forgets_the_root_of_the_eigenvalue,
                 "σ₁² is the largest eigenvalue of WᵀW; the singular value is its root.",
             ),
+            Misconception(
+                takes_one_root_too_many,
+                "One root too many. The root is for an eigenvalue of WᵀW; what `svd` and `norm(matrix, 2)` give is a "
+                "singular value already.",
+            ),
+            Misconception(
+                never_goes_below_1,
+                "A bound may lie below 1. Then the gradient has to shrink, and over many steps to vanish.",
+            ),
+            Misconception(
+                knows_only_the_logistic_function,
+                "¼ is the largest slope of the logistic function. Here it is an argument: `slope`.",
+            ),
         ),
         hints=(
             "One step back multiplies by a diagonal matrix of slopes and by Wᵀ. How much can each of them stretch a "
@@ -1308,7 +1445,8 @@ EXERCISES = {
         ),
         explanation="If slope·σ₁ < 1 the gradient must vanish: this is certain. If it is larger, the gradient *may* "
         "explode, and whether it does depends on the slopes that the run meets and on where the vectors point. Hence "
-        "the paper's wording: σ₁ > 1/γ is necessary for an explosion, not sufficient.",
+        "the paper's wording: σ₁ > 1/γ is necessary for an explosion, not sufficient. Nor need the bound be reached: "
+        "with W = [[0, 4], [0, 0]] every gradient is 0 after two steps, and the bound says 16.",
     ),
     "clip_the_sum": Exercise(
         key="04.3",
@@ -1406,6 +1544,40 @@ EXERCISES = {
             Misconception(
                 clips_what_is_short,
                 "`<` where `>` belongs: short gradients are lengthened to c, and long ones pass. Clip if norm > c.",
+            ),
+            Misconception(
+                adds_the_sizes_of_the_coordinates,
+                "Right direction, too short: the sum of the sizes is the 1-norm. Length is the root of the sum of "
+                "squares.",
+            ),
+            Misconception(
+                takes_the_largest_coordinate,
+                "Right direction, too long: the largest coordinate is the ∞-norm. Length is the root of the sum of "
+                "squares.",
+            ),
+            Misconception(
+                returns_after_the_first_part,
+                "Only the first part comes out: a `return` inside the loop ends it at once. Move it left, behind the "
+                "loop.",
+            ),
+            Misconception(
+                keeps_the_last_part_only,
+                "Only the last part comes out: `total = part` puts it in place of the others. Add: `total += part`.",
+            ),
+            Misconception(
+                clamps_every_part,
+                "Two things: `np.clip` clips by value, each coordinate for itself, and it does so part by part. Add "
+                "first, then one factor for the whole sum.",
+            ),
+            Misconception(
+                allows_c_for_every_step,
+                "c for every step lets the gradient of T steps be T times c long. The optimiser receives one gradient, "
+                "of one sequence: its norm is c at most.",
+            ),
+            Misconception(
+                averages_the_clipped_parts,
+                "Now the norm is below c, but the parts are still clipped one by one, which turns the gradient. Leave "
+                "the parts alone, add them, and clip the sum.",
             ),
             Misconception(forgets_to_clip, "The sum is right. Now clip it."),
         ),

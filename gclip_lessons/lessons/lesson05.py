@@ -1,10 +1,10 @@
 """Lesson 05, why clipping can be faster: curvature that grows with the gradient, and runs that one should not trust."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from gclip_lessons.figures.ceiling import CeilingFigure
 from gclip_lessons.figures.hidden_clip import HiddenClipFigure
 from gclip_lessons.figures.rate_map import PathMapFigure
 from gclip_lessons.figures.zigzag import ZigzagFigure
-from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of, snap
+from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of, frozen, signed, snap
 from gclip_lessons.models import Cosh, Model, Power, Quadratic, Rosenbrock, Wells
 from gclip_lessons.optimizers import SGD
 from gclip_lessons.training import sweep
@@ -28,6 +28,7 @@ def walk(
     Rates and thresholds are (*runs) or single numbers; inf clips nothing. `train` records more and takes as many steps
     as it is told; here runs of a thousand steps end where they arrive.
     """
+    learning_rate, max_norm = SGD(learning_rate).learning_rate, ClipByGlobalNorm(max_norm).max_norm  # each is checked
     while True:
         with np.errstate(all="ignore"):
             grad = model.loss_and_grad(params, 0)[1]
@@ -36,13 +37,6 @@ def walk(
             ahead = params - step[..., None] * grad
         yield params, norm
         params = ahead
-
-
-def frozen(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return the arrays read-only: what a cache gives out again and again, nobody may change."""
-    for array in arrays:
-        array.setflags(write=False)
-    return arrays
 
 
 @dataclass(frozen=True)
@@ -59,7 +53,8 @@ class Run:
     gone: int | None
 
     def __post_init__(self) -> None:
-        frozen(self.steps, self.points, self.norm)
+        for array in (self.steps, self.points, self.norm):
+            frozen(array)
 
 
 # --- Curvature, and the ceiling over it ---------------------------------------------------------------------------
@@ -123,10 +118,16 @@ class WallResult:
         return 2 / self.state.learning_rate * np.maximum(1.0, norm / self.state.max_norm)
 
 
+def _named(known: Mapping[str, Any], loss: str) -> Any:
+    if loss not in known:
+        raise ValueError(f"loss must be one of {', '.join(map(repr, known))}; got {loss!r}")
+    return known[loss]
+
+
 @lru_cache(maxsize=64)
 def clipped_run(loss: str, start: int, learning_rate: float, max_norm: float) -> Run:
     """The clipped run from (start, 1), up to the goal, to overflow, or to N_CLIPPED steps."""
-    surface = SURFACES[loss]
+    surface = _named(SURFACES, loss)
     points, norms = [], []
     for point, norm in itertools.islice(
         walk(surface.model, np.array([start, 1.0]), learning_rate, max_norm), N_CLIPPED + 1
@@ -145,7 +146,7 @@ def clipped_run(loss: str, start: int, learning_rate: float, max_norm: float) ->
 @lru_cache(maxsize=16)
 def raw_runs(loss: str, rates: tuple[float, ...], starts: tuple[int, ...] = STARTS) -> dict[tuple[int, float], Run]:
     """The unclipped runs from every one of `starts` with every rate, N_RAW steps in one batch, at the steps SHOWN."""
-    surface = SURFACES[loss]
+    surface = _named(SURFACES, loss)
     grid = np.array([[(start, 1.0)] * len(rates) for start in starts])
     arrives, gone = (np.full(grid.shape[:-1], -1) for _ in range(2))
     last_point, last_norm = grid.copy(), np.zeros(grid.shape[:-1])
@@ -196,6 +197,8 @@ def _raw_run(points: np.ndarray, norm: np.ndarray, arrives: int, gone: int) -> R
 def climb(state: WallState) -> WallResult:
     """Both runs from one start; an unclipped rate on a stop of the slider is looked up, another is computed."""
     stops = controls_of(WallState)["raw_rate"].values
+    for loss in SURFACES:  # whichever the menu may ask for next, so that it need not be waited for
+        raw_runs(loss, stops, STARTS)
     batch = (stops, STARTS) if state.raw_rate in stops else ((float(state.raw_rate),), (state.start,))
     surface = SURFACES[state.loss]
     clipped = clipped_run(state.loss, state.start, state.learning_rate, state.max_norm)
@@ -334,7 +337,7 @@ class MapResult:
 @cache
 def final_losses(loss: str) -> tuple[np.ndarray, np.ndarray]:
     """Losses above the minimum after N_MAP steps for every stop of the sliders, (rates, thresholds), and without c."""
-    land = LANDS[loss]
+    land = _named(LANDS, loss)
     rates, thresholds = (np.array(controls_of(MapState)[name].values) for name in ("learning_rate", "max_norm"))
     path = sweep(
         land.model,
@@ -345,22 +348,24 @@ def final_losses(loss: str) -> tuple[np.ndarray, np.ndarray]:
         thresholds=np.append(thresholds, np.inf),
         n_steps=N_MAP,
     )
-    final = np.where(np.isfinite(path.loss[-1]), path.loss[-1] - land.least, np.inf)
-    return frozen(final)[0][:, :-1], final[:, -1]
+    final = frozen(np.where(np.isfinite(path.loss[-1]), path.loss[-1] - land.least, np.inf))
+    return final[:, :-1], final[:, -1]
 
 
 @lru_cache(maxsize=64)
 def picked(loss: str, learning_rate: float, max_norm: float) -> tuple[np.ndarray, np.ndarray]:
     """The run at (η, c) and the one at (η, inf): points (N_MAP+1, 2 runs, 2), losses above the minimum (N_MAP+1, 2)."""
-    land = LANDS[loss]
+    land = _named(LANDS, loss)
     start, thresholds = np.array([land.start] * 2), np.array([max_norm, np.inf])
     steps = itertools.islice(walk(land.model, start, learning_rate, thresholds), N_MAP + 1)
     points = np.array([point for point, _ in steps])
     with np.errstate(all="ignore"):
-        return frozen(points, land.model.loss_and_grad(points, 0)[0] - land.least)
+        return frozen(points), frozen(land.model.loss_and_grad(points, 0)[0] - land.least)
 
 
 def pick(state: MapState) -> MapResult:
+    for loss in LANDS:  # whichever the menu may ask for next
+        final_losses(loss)
     values, unclipped = final_losses(state.loss)
     points, losses = picked(state.loss, state.learning_rate, state.max_norm)
     controls = controls_of(MapState)
@@ -422,7 +427,7 @@ MAP = Demo(
         "bowl": Preset(MapState(loss="bowl"), "No wall: does any cell arrive where the strip above the map does not?"),
         "Rosenbrock": Preset(
             MapState(loss="Rosenbrock", learning_rate=0.001, max_norm=10.0),
-            "To the right of the ring, bright cells lie hard by dark ones: which of them would you trust?",
+            "Up and to the right, light cells lie hard by dark ones: which of them would you trust?",
         ),
     },
     drag=hold_cross,
@@ -467,13 +472,13 @@ class WellsResult:
     model = WELLS_MODEL
 
 
-THRESHOLDS = frozen(np.array(controls_of(WellsState)["max_norm"].values))[0]
+THRESHOLDS = frozen(np.array(controls_of(WellsState)["max_norm"].values))
 
 
 @cache
 def thousand_starts() -> np.ndarray:
     """The starts N(0, SPREAD²) that every threshold shares, (N_STARTS, 2)."""
-    return frozen(np.random.default_rng(0).normal(0.0, SPREAD, (N_STARTS, 2)))[0]
+    return frozen(np.random.default_rng(0).normal(0.0, SPREAD, (N_STARTS, 2)))
 
 
 def last_losses(learning_rate: float, thresholds: np.ndarray, starts: np.ndarray) -> np.ndarray:
@@ -488,7 +493,7 @@ def last_losses(learning_rate: float, thresholds: np.ndarray, starts: np.ndarray
 def quartiles(learning_rate: float) -> np.ndarray:
     """Lower quartile, median and upper quartile of the thousand final losses at every one of THRESHOLDS, (3, C)."""
     losses = last_losses(learning_rate, THRESHOLDS, thousand_starts())
-    return frozen(np.percentile(losses, [25, 50, 75], axis=1))[0]
+    return frozen(np.percentile(losses, [25, 50, 75], axis=1))
 
 
 @lru_cache(maxsize=64)
@@ -498,11 +503,13 @@ def band(learning_rate: float, max_norm: float) -> np.ndarray:
     if max_norm in stops:
         return quartiles(learning_rate)[:, stops.index(max_norm)]
     losses = last_losses(learning_rate, np.array([max_norm]), thousand_starts())
-    return frozen(np.percentile(losses[0], [25, 50, 75]))[0]
+    return frozen(np.percentile(losses[0], [25, 50, 75]))
 
 
 def bounce(state: WellsState) -> WellsResult:
     """The runs of one start at every threshold, at the state's own and at none, all in one batch."""
+    for eta in WELLS_RATES:  # whichever the menu may ask for next
+        quartiles(float(eta))
     rate, limits = float(state.learning_rate), np.append(THRESHOLDS, [state.max_norm, np.inf])
     steps = walk(WELLS_MODEL, np.tile([state.x, state.y], (limits.size, 1)), rate, limits)
     path = np.array([point for point, _ in itertools.islice(steps, N_WELLS + 1)])
@@ -526,33 +533,21 @@ def read_wells(result: WellsResult) -> str:
     state, (low, middle, high) = result.state, map(two, result.band.tolist())
     spread = f"half of them end between {low} and {high}" if low != high else "the middle half of them all end there"
     return (
-        f"From {place(state)} with η = {state.learning_rate} and c = "
+        f"From {place(state.x, state.y)} with η = {state.learning_rate} and c = "
         f"{plain(state.max_norm)}, the loss after {N_WELLS} steps is {two(result.final)}; unclipped {two(result.raw)}. "
         f"Of {N_STARTS} starts nearby the median is {middle}, and {spread}. The bottom of a well lies at "
         f"{two(-WELLS_MODEL.depth)}."
     )
 
 
-class Placed(Protocol):
-    """A state whose run starts at (x, y)."""
-
-    x: float
-    y: float
-
-
-def place(state: Placed) -> str:
-    """The start of a state in words, with true minus signs."""
-    return f"({_zero(state.x):g}, {_zero(state.y):g})".replace("-", "−")
-
-
-def _zero(value: float) -> float:
-    """Without the sign of a negative zero, and without digits that arithmetic left behind."""
-    return round(value, 6) + 0.0
+def place(x: float, y: float) -> str:
+    """A start in words: true minus signs, and none of the digits that arithmetic left behind."""
+    return f"({round(x, 6):zg}, {round(y, 6):zg})".replace("-", "−")
 
 
 def two(value: float) -> str:
-    """A loss to two decimals with a true minus, and no minus before zero."""
-    return f"{_zero(round(value, 2)):.2f}".replace("-", "−")
+    """A loss to two decimals."""
+    return signed(value, 2)
 
 
 def hold_wells(state: WellsState, panel: str, x: float, y: float) -> WellsState:
@@ -623,12 +618,11 @@ def hide(state: HiddenState) -> HiddenResult:
     limits = np.array([hidden, state.max_norm])
     start = np.array([[state.x, state.y]] * 2)
     steps = itertools.islice(walk(HiddenResult.model, start, rate, limits), N_HIDDEN + 1)
-    points, norms = (np.array(values) for values in zip(*steps, strict=True))
+    points, norms = (frozen(np.array(values)) for values in zip(*steps, strict=True))
     with np.errstate(all="ignore"):
         apart = np.hypot(*(points[:, 0] - points[:, 1]).T).max()
-        lengths = rate * np.minimum(norms[:-1], limits)
+        lengths = frozen(rate * np.minimum(norms[:-1], limits))
     names = ("picture", "yours")
-    frozen(points, lengths)
     return HiddenResult(
         state,
         rate,
@@ -643,12 +637,13 @@ def hide(state: HiddenState) -> HiddenResult:
 def read_hidden(result: HiddenResult) -> str:
     """The live sentence of the fourth demo; it says the hidden threshold only when it is found."""
     state, c = result.state, plain(result.state.max_norm)
-    begin = f"Picture {state.puzzle}, η = {result.learning_rate:g}, from {place(state)}:"
+    begin = f"Picture {state.puzzle}, η = {result.learning_rate:g}, from {place(state.x, state.y)}:"
     if result.apart <= FOUND:
-        if any(result.clipped.values()):
+        if result.clipped["picture"]:
             return f"{begin} found. With c = {c} the two paths are never more than {FOUND:g} apart: there was a clip."
+        unclipped = "the picture is not" if result.clipped["yours"] else "neither is"
         return (
-            f"{begin} the two paths are one at c = {c}, but neither is clipped at any step. The longest gradient is "
+            f"{begin} the two paths are one at c = {c}, but {unclipped} clipped at any step. The longest gradient is "
             f"{result.longest:,.0f}: every c above it draws this picture. Where would the clip wake up?"
         )
     if not np.isfinite(result.apart) or result.apart > 100:
@@ -1022,6 +1017,102 @@ def counts_the_clipped_steps_only(
     return np.inf
 
 
+def takes_the_larger_factor(
+    start: np.ndarray, learning_rate: float, max_norm: float, goal: float, max_steps: int
+) -> float:
+    theta = start.copy()
+    for step in range(max_steps + 1):
+        grad = np.sinh(theta)
+        norm = np.sqrt(np.sum(grad**2))
+        if norm <= goal:
+            return step
+        theta = theta - learning_rate * max(1.0, max_norm / norm) * grad
+    return np.inf
+
+
+def turns_the_factor_over(
+    start: np.ndarray, learning_rate: float, max_norm: float, goal: float, max_steps: int
+) -> float:
+    theta = start.copy()
+    for step in range(max_steps + 1):
+        grad = np.sinh(theta)
+        norm = np.sqrt(np.sum(grad**2))
+        if norm <= goal:
+            return step
+        theta = theta - learning_rate * min(1.0, norm / max_norm) * grad
+    return np.inf
+
+
+def adds_up_sizes(start: np.ndarray, learning_rate: float, max_norm: float, goal: float, max_steps: int) -> float:
+    theta = start.copy()
+    for step in range(max_steps + 1):
+        grad = np.sinh(theta)
+        norm = np.sum(np.abs(grad))
+        if norm <= goal:
+            return step
+        theta = theta - learning_rate * min(1.0, max_norm / norm) * grad
+    return np.inf
+
+
+def measures_the_way_to_the_minimum(
+    start: np.ndarray, learning_rate: float, max_norm: float, goal: float, max_steps: int
+) -> float:
+    theta = start.copy()
+    for step in range(max_steps + 1):
+        grad = np.sinh(theta)
+        norm = np.sqrt(np.sum(grad**2))
+        if np.sqrt(np.sum(theta**2)) <= goal:
+            return step
+        theta = theta - learning_rate * min(1.0, max_norm / max(norm, 1e-300)) * grad
+    return np.inf
+
+
+def stops_while_still_far(
+    start: np.ndarray, learning_rate: float, max_norm: float, goal: float, max_steps: int
+) -> float:
+    theta = start.copy()
+    for step in range(max_steps + 1):
+        grad = np.sinh(theta)
+        norm = np.sqrt(np.sum(grad**2))
+        if norm >= goal:
+            return step
+        theta = theta - learning_rate * min(1.0, max_norm / max(norm, 1e-300)) * grad
+    return np.inf
+
+
+def leaves_the_rate_out_where_it_clips(
+    start: np.ndarray, learning_rate: float, max_norm: float, goal: float, max_steps: int
+) -> float:
+    theta = start.copy()
+    for step in range(max_steps + 1):
+        grad = np.sinh(theta)
+        norm = np.sqrt(np.sum(grad**2))
+        if norm <= goal:
+            return step
+        theta = theta - (max_norm / norm if norm > max_norm else learning_rate) * grad
+    return np.inf
+
+
+def says_nothing_of_runs_that_do_not_arrive(
+    start: np.ndarray, learning_rate: float, max_norm: float, goal: float, max_steps: int
+) -> float | None:
+    steps = steps_to_goal(start, learning_rate, max_norm, goal, max_steps)
+    return None if np.isinf(steps) else steps
+
+
+def gives_nan_instead_of_inf(
+    start: np.ndarray, learning_rate: float, max_norm: float, goal: float, max_steps: int
+) -> float:
+    steps = steps_to_goal(start, learning_rate, max_norm, goal, max_steps)
+    return np.nan if np.isinf(steps) else steps
+
+
+def knows_only_the_goal_of_the_lesson(
+    start: np.ndarray, learning_rate: float, max_norm: float, goal: float, max_steps: int
+) -> float:
+    return steps_to_goal(start, learning_rate, max_norm, 1e-6, max_steps)
+
+
 def largest_rate(start: float, max_norm: float) -> float:
     widest = min(abs(start), (max_norm / 4) ** (1 / 3))
     return 1 / (2 * widest**2)
@@ -1102,6 +1193,18 @@ def forgets_how_far_the_start_is(start: float, max_norm: float) -> float:
 
 def divides_by_c_beyond_the_knee(start: float, max_norm: float) -> float:
     return 1 / (2 * start**2) if 4 * abs(start) ** 3 <= max_norm else 2 / max_norm
+
+
+def divides_after_the_root(start: float, max_norm: float) -> float:
+    return 1 / (2 * min(abs(start), max_norm ** (1 / 3) / 4) ** 2)
+
+
+def trusts_the_rule_of_the_lesson(start: float, max_norm: float) -> float:
+    return 2 / (16 + max_norm)
+
+
+def gives_the_knee(start: float, max_norm: float) -> float:
+    return min(abs(start), (max_norm / 4) ** (1 / 3))
 
 
 def fair_comparison(clipped: np.ndarray, raw: np.ndarray) -> tuple[float, float]:
@@ -1229,6 +1332,27 @@ def gives_the_number_of_the_rate(clipped: np.ndarray, raw: np.ndarray) -> tuple[
     return tuple(int(np.median(_nan_is_lost(losses), axis=1).argmin()) for losses in (clipped, raw))
 
 
+def takes_one_of_the_two_middle_runs(clipped: np.ndarray, raw: np.ndarray) -> tuple[float, float]:
+    return tuple(
+        float(np.sort(_nan_is_lost(losses), axis=1)[:, losses.shape[1] // 2].min()) for losses in (clipped, raw)
+    )
+
+
+def takes_the_worst_seed(clipped: np.ndarray, raw: np.ndarray) -> tuple[float, float]:
+    return tuple(float(_nan_is_lost(losses).max(1).min()) for losses in (clipped, raw))
+
+
+def chooses_the_rate_by_its_best_run(clipped: np.ndarray, raw: np.ndarray) -> tuple[float, float]:
+    def best(losses: np.ndarray) -> float:
+        return float(np.median(losses, axis=1)[losses.min(1).argmin()])
+
+    return best(_nan_is_lost(clipped)), best(_nan_is_lost(raw))
+
+
+def mends_only_the_clipped_side(clipped: np.ndarray, raw: np.ndarray) -> tuple[float, float]:
+    return fair_comparison(clipped, raw)[0], takes_the_best_run_of_all(clipped, raw)[1]
+
+
 nan, inf = np.nan, np.inf
 EXERCISES = {
     "steps_to_goal": Exercise(
@@ -1246,7 +1370,7 @@ EXERCISES = {
             Probe((np.array([-2.0, 2.0, 1.0]), 0.3, 2.0, 0.05, 60), "three parameters, c = 2"),
             Probe((np.array([1.0, -1.5, 2.0, 0.5, -0.25]), 0.2, 0.7, 0.4, 80), "five parameters"),
             Probe((np.array([1.8]), 0.25, 10.0, 1.0, 40), "one parameter, never clipped"),
-            Probe((np.array([2.0]), 0.2, 0.5, 1.5, 100), "a goal that is far from the bottom"),
+            Probe((np.array([2.0]), 0.2, 0.5, 1.45, 100), "a goal that is far from the bottom"),
             Probe((np.array([3.0, 1.0]), 0.5, 1.0, 1e-3, 14), "one step too few allowed"),
             Probe((np.array([1.2, 0.3]), 0.4, 1.5, 2.05, 60), "a goal above the number of parameters"),
             Probe((np.array([2.5, 1.0]), 0.4, 1.5, 2.05, 60), "from further out, the same goal"),
@@ -1301,8 +1425,44 @@ EXERCISES = {
             Misconception(asks_for_less_than_the_goal, "A norm that equals the goal has reached it: `<=`, not `<`."),
             Misconception(
                 never_comes_nearer,
-                "This run never comes nearer. Either the sign is wrong (a step goes *against* the gradient), or the "
-                "gradient is computed once, before the loop.",
+                "Every run that has to take a step comes out as inf. Either the sign is wrong (a step goes *against* "
+                "the gradient), or the gradient is computed once, before the loop, or `return np.inf` stands inside "
+                "the loop and ends it after one step.",
+            ),
+            Misconception(
+                takes_the_larger_factor,
+                "max(1, c/n) lengthens short gradients and leaves the long ones long. The smaller of the two is "
+                "wanted.",
+            ),
+            Misconception(
+                turns_the_factor_over,
+                "n/c is below 1 where the gradient is *short*. The factor is c/n, upside down.",
+            ),
+            Misconception(
+                adds_up_sizes, "The sum of the sizes is the 1-norm. ‖g‖ is the root of the sum of the squares."
+            ),
+            Misconception(
+                measures_the_way_to_the_minimum,
+                "You ask how near θ is to the minimum. In training nobody knows where that is; the goal is for ‖g‖.",
+            ),
+            Misconception(
+                stops_while_still_far,
+                "`>` where `<=` belongs: the count stops while the norm is still *above* the goal.",
+            ),
+            Misconception(
+                leaves_the_rate_out_where_it_clips,
+                "Where you clip, η is missing. Clipping shortens the gradient to c, and the step is then ηc long.",
+            ),
+            Misconception(
+                says_nothing_of_runs_that_do_not_arrive,
+                "A run that does not arrive falls off the end of the function, which then gives None. `return np.inf` "
+                "after the loop.",
+            ),
+            Misconception(
+                gives_nan_instead_of_inf, "NaN means *no number*. *Never* is a number of steps here: `np.inf`."
+            ),
+            Misconception(
+                knows_only_the_goal_of_the_lesson, "1e-6 is the goal of the lesson. Here it is an argument: `goal`."
             ),
             Misconception(
                 takes_cosh_for_the_gradient, "cosh is the loss. Its derivative, the gradient, is sinh, without a minus."
@@ -1447,6 +1607,19 @@ EXERCISES = {
                 "Beyond the knee a step is ηc long, and may be 2|x| long. It is most dangerous where |x| is least: "
                 "at the knee.",
             ),
+            Misconception(
+                divides_after_the_root,
+                "The 4 belongs under the root: from 4|x|³ = c follows |x|³ = c/4, and then the cube root of that.",
+            ),
+            Misconception(
+                trusts_the_rule_of_the_lesson,
+                "2/η = L0 + L1·c is the safe *rule*, for short steps, and on x⁴ far too careful. Asked is the exact "
+                "limit: follow one step from x, and ask when it lands beyond −x.",
+            ),
+            Misconception(
+                gives_the_knee,
+                "That is the most dangerous *place*. The limit there is the η with which 4ηx³ is 2|x| long.",
+            ),
         ),
         hints=(
             "Without clipping the step goes from x to x − 4ηx³. When is that further out than x?",
@@ -1586,6 +1759,23 @@ EXERCISES = {
                 gives_the_number_of_the_rate,
                 "That is *which* rate is best, its index. Asked for is the median loss at that rate: `min`, not "
                 "`argmin`.",
+            ),
+            Misconception(
+                takes_one_of_the_two_middle_runs,
+                "Of an even number of seeds two are in the middle, and the median is their mean. `np.median` knows.",
+            ),
+            Misconception(
+                takes_the_worst_seed,
+                "The worst seed is one run too, the unluckiest. The median asks what a typical run does.",
+            ),
+            Misconception(
+                chooses_the_rate_by_its_best_run,
+                "You report the median, and choose the rate by its *luckiest* run. Choose by what you report.",
+            ),
+            Misconception(
+                mends_only_the_clipped_side,
+                "Clipped is mended; the raw side still reports its luckiest run. What is asked of one is asked of the "
+                "other.",
             ),
         ),
         hints=(

@@ -9,8 +9,21 @@ from gclip_lessons.exercises import Exercise, Misconception, Option, Prediction,
 from gclip_lessons.figures.resting import RestingFigure
 from gclip_lessons.figures.tug import TugFigure
 from gclip_lessons.figures.ucurve import UCurveFigure
-from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of, side_trips06, snap
-from gclip_lessons.lessons.side_trips06 import FLIPS, LOSSES, RETURNS, TAILS, frozen, signed
+from gclip_lessons.lessons import (
+    Demo,
+    Lesson,
+    Preset,
+    State,
+    clamp,
+    control,
+    controls_of,
+    frozen,
+    side_trips06,
+    signed,
+    snap,
+)
+from gclip_lessons.lessons.side_trips06 import FLIPS, LOSSES, RETURNS, TAILS, THREE
+from gclip_lessons.models.checks import whole_number
 from gclip_lessons.models.logistic import clipped_root, slope_grads
 
 # --- The U: error of a clipped average against the threshold ------------------------------------------------
@@ -69,8 +82,10 @@ def clipped_moments(max_norm: np.ndarray, true_gradient: float) -> tuple[np.ndar
     """Mean and variance of clip(g, ±c) in closed form, for g = `true_gradient` + `pareto_noise`.
 
     With g = s + X, X ≥ 0, clipping g to ±c is clipping X to low = −c − s … high = c − s. From P(X > x) = (1+x)^−a:
-    E = low + ∫P(X > x)dx and E² = low² + 2∫x·P(X > x)dx, both from low to high.
+    E = low + ∫P(X > x)dx and E² = low² + 2∫x·P(X > x)dx, both from low to high. ValueError unless every c > 0.
     """
+    if not np.greater(max_norm, 0).all():
+        raise ValueError(f"max_norm must be > 0; got {max_norm}")
     shift = true_gradient - NOISE_MEAN
     low, high = np.maximum(-max_norm - shift, 0), np.maximum(max_norm - shift, 0)
 
@@ -92,6 +107,7 @@ def best_threshold(batch: int, true_gradient: float) -> float:
     c − mean = B·(true gradient − mean): with B = 1 at c = the true gradient. ValueError below 1/3 of that,
     where an example could.
     """
+    batch = whole_number("batch", batch)
     if true_gradient < 1 / 3:
         raise ValueError(f"true_gradient must be >= 1/3; got {true_gradient}")
     low, high = true_gradient, true_gradient + 100.0
@@ -406,8 +422,10 @@ def margins(outliers: int) -> np.ndarray:
     """The margins y·x of 20 data sets, (20, 10,000 + outliers).
 
     10,000 good examples lie at x ~ N(±1, 1) with label y = ±1; outliers at N(∓200, 1), far on the wrong side. The
-    best slope for the good ones alone is 2. Setting: Menon et al., ICLR 2020.
+    best slope for the good ones alone is 2. ValueError beyond 500 outliers. Setting: Menon et al., ICLR 2020.
     """
+    if not 0 <= outliers <= int(COUNTS[-1]):
+        raise ValueError(f"outliers must lie between 0 and {COUNTS[-1]}; got {outliers}")
     good, bad = _margins()
     return np.concatenate([good, bad[:, :outliers]], axis=-1)
 
@@ -728,6 +746,40 @@ def adds_up_sizes(grads: np.ndarray, max_norm: float) -> np.ndarray:
     return np.mean(grads * (max_norm / np.maximum(sizes, max_norm)), axis=0)
 
 
+def lets_the_longest_row_decide(grads: np.ndarray, max_norm: float) -> np.ndarray:
+    return grads.mean(axis=0) * (max_norm / max(np.max(_norms(grads)), max_norm))
+
+
+def takes_the_mean_of_the_norms(grads: np.ndarray, max_norm: float) -> np.ndarray:
+    return grads.mean(axis=0) * (max_norm / max(np.mean(_norms(grads)), max_norm))
+
+
+def clips_the_sum(grads: np.ndarray, max_norm: float) -> np.ndarray:
+    total = grads.sum(axis=0)
+    return total * (max_norm / max(np.sqrt(np.sum(total**2)), max_norm)) / len(grads)
+
+
+def gives_each_row_its_share_of_c(grads: np.ndarray, max_norm: float) -> np.ndarray:
+    return clipped_mean(grads, max_norm / len(grads))
+
+
+def averages_the_squares(grads: np.ndarray, max_norm: float) -> np.ndarray:
+    norms = np.sqrt(np.mean(grads**2, axis=1, keepdims=True))
+    return np.mean(grads * (max_norm / np.maximum(norms, max_norm)), axis=0)
+
+
+def returns_after_the_first_row(grads: np.ndarray, max_norm: float) -> np.ndarray:
+    return (grads * _factors(grads, max_norm))[0] / len(grads)
+
+
+def loses_the_short_rows(grads: np.ndarray, max_norm: float) -> np.ndarray:
+    return np.mean(np.where(_norms(grads) > max_norm, grads * _factors(grads, max_norm), 0), axis=0)
+
+
+def puts_c_in_place_of_long_rows(grads: np.ndarray, max_norm: float) -> np.ndarray:
+    return np.mean(np.where(_norms(grads) > max_norm, max_norm, grads), axis=0)
+
+
 def error_of(estimates: np.ndarray, truth: float) -> float:
     return float(np.sqrt(np.mean((estimates - truth) ** 2)))
 
@@ -810,6 +862,26 @@ def takes_the_middle_distance(estimates: np.ndarray, truth: float) -> float:
 
 def subtracts_the_squares(estimates: np.ndarray, truth: float) -> float:
     return float(np.sqrt(abs(np.mean(estimates**2) - truth**2)))
+
+
+def takes_the_squared_bias(estimates: np.ndarray, truth: float) -> float:
+    return float((np.mean(estimates) - truth) ** 2)
+
+
+def takes_the_standard_error(estimates: np.ndarray, truth: float) -> float:
+    return float(np.std(estimates) / np.sqrt(len(estimates)))
+
+
+def changes_the_divisor_alone(estimates: np.ndarray, truth: float) -> float:
+    return float(np.sqrt(np.sum((estimates - np.mean(estimates)) ** 2) / np.float64(len(estimates) - 1)))
+
+
+def writes_a_half_without_brackets(estimates: np.ndarray, truth: float) -> float:
+    return float(np.mean((estimates - truth) ** 2) ** 1 / 2)
+
+
+def adds_the_truth(estimates: np.ndarray, truth: float) -> float:
+    return float(np.sqrt(np.mean((estimates + truth) ** 2)))
 
 
 def resting_place_stub(chance: float, spike: float, max_norm: float) -> float:
@@ -898,6 +970,18 @@ def takes_the_share_cut_off(chance: float, spike: float, max_norm: float) -> flo
     return chance * max(1 - max_norm / spike, 0.0) / (1 - chance)
 
 
+def writes_one_minus_p_without_brackets(chance: float, spike: float, max_norm: float) -> float:
+    return chance * max(spike - max_norm, 0.0) / 1 - chance
+
+
+def multiplies_by_the_other_chance(chance: float, spike: float, max_norm: float) -> float:
+    return chance * (1 - chance) * max(spike - max_norm, 0.0)
+
+
+def takes_c_from_the_mean_of_the_spikes(chance: float, spike: float, max_norm: float) -> float:
+    return max(chance * spike - max_norm, 0.0) / (1 - chance)
+
+
 EXERCISES = {
     "clipped_mean": Exercise(
         key="06.1",
@@ -907,7 +991,7 @@ EXERCISES = {
         probes=(
             Probe((np.array([[3.0, 4.0], [0.0, 1.0], [0.0, 1.5]]), 2.0), "one row of three too long"),
             Probe((np.array([[0.3, 0.0], [0.0, -0.4], [0.1, 0.1]]), 0.5), "all rows fit"),
-            Probe((np.array([[6.0, 8.0], [-30.0, 40.0], [0.0, 2.0]]), 0.5), "all rows too long, c below 1"),
+            Probe((np.array([[6.0, 8.0], [-16.0, 30.0], [0.0, 2.0]]), 0.5), "all rows too long, c below 1"),
             Probe((np.array([[0.0, 0.0], [5.0, 0.0], [0.0, -0.5]]), 1.0), "a row of zeros"),
             Probe((np.array([[1.0, 1.0], [0.9, -0.9], [0.2, 0.1]]), 1.2), "norms above c, no coordinate"),
             Probe((np.array([[-3.0], [-3.0], [9.0]]), 4.0), "one coordinate, one spike"),
@@ -1021,6 +1105,41 @@ EXERCISES = {
                 adds_up_sizes,
                 "The sum of the sizes is the 1-norm. Length is meant: the root of the sum of squares.",
             ),
+            Misconception(
+                lets_the_longest_row_decide,
+                "One factor for all, that of the longest row: one bad example shrinks all the others. Each row has "
+                "its own.",
+            ),
+            Misconception(
+                takes_the_mean_of_the_norms,
+                "One factor for all, from the mean of the norms. Each row is measured and shortened by itself.",
+            ),
+            Misconception(
+                clips_the_sum,
+                "You add first and clip the sum. By then one bad example has already turned it its own way. Clip the "
+                "rows first.",
+            ),
+            Misconception(
+                gives_each_row_its_share_of_c,
+                "c/B for each row is too tight: each may be c long. It is their mean that is c long at the most.",
+            ),
+            Misconception(
+                averages_the_squares,
+                "`np.mean` where `np.sum` belongs: a norm is the root of the *sum* of squares.",
+            ),
+            Misconception(
+                returns_after_the_first_row,
+                "Only the first row comes out: a `return` inside the loop ends it at once. Move it left, behind the "
+                "loop.",
+            ),
+            Misconception(
+                loses_the_short_rows,
+                "Rows that fit are never added: an `else` is missing. What is not clipped counts as it is.",
+            ),
+            Misconception(
+                puts_c_in_place_of_long_rows,
+                "A long row becomes (c, c, …). Its *norm* should be c, in its own direction: multiply it by c/n.",
+            ),
         ),
         hints=(
             "One factor for each row, min(1, c/n), with n the norm of that row. Which shape must the factors have?",
@@ -1118,6 +1237,23 @@ EXERCISES = {
                 "The largest miss is one number of many, and under heavy tails a matter of luck. Take all of them.",
             ),
             Misconception(measures_from_zero, "Those are distances from zero. The truth has to be subtracted first."),
+            Misconception(
+                takes_the_squared_bias,
+                "That is bias². The spread² is still missing beside it, and the root around both.",
+            ),
+            Misconception(
+                takes_the_standard_error,
+                "The standard error says how well the *mean* is known. And it still knows nothing of the truth.",
+            ),
+            Misconception(
+                changes_the_divisor_alone,
+                "`ddof=1` changes the divisor. The distances are still those from the mean of the estimates, and not "
+                "from the truth.",
+            ),
+            Misconception(
+                writes_a_half_without_brackets, "`** 1 / 2` is first `** 1`, then `/ 2`. Write `** 0.5`, or `np.sqrt`."
+            ),
+            Misconception(adds_the_truth, "The truth is added. A distance is a difference: `estimates - truth`."),
             Misconception(
                 subtracts_the_squares,
                 "Mean square minus squared mean is a variance, if the mean is that of the estimates. With the truth in "
@@ -1236,6 +1372,19 @@ EXERCISES = {
                 takes_the_share_cut_off,
                 "1 − c/s is the share of a spike that is cut off. What counts is the length that is missing, s − c.",
             ),
+            Misconception(
+                writes_one_minus_p_without_brackets,
+                "`/ 1 - chance` divides by 1 and then subtracts. Brackets: `/ (1 - chance)`.",
+            ),
+            Misconception(
+                multiplies_by_the_other_chance,
+                "(1 − p) is on the wrong side: from (1 − p)·x = p·(s − c) follows x = p(s − c)/(1 − p).",
+            ),
+            Misconception(
+                takes_c_from_the_mean_of_the_spikes,
+                "p·s − c mixes a mean with a threshold. Each *single* spike is cut from s to c, and p of them come: "
+                "p·(s − c).",
+            ),
         ),
         hints=(
             "At rest the mean of the clipped gradient x + ξ is zero. Which of the two kinds of ξ is clipped there?",
@@ -1310,6 +1459,7 @@ LESSON = Lesson(
         "ucurve": UCURVE,
         "resting": RESTING,
         "outliers": OUTLIERS,
+        "three": THREE,
         "tails": TAILS,
         "returns": RETURNS,
         "losses": LOSSES,

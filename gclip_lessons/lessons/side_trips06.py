@@ -7,27 +7,130 @@ from statistics import NormalDist
 
 import numpy as np
 
+from gclip_lessons.clipping import ClipByGlobalNorm
 from gclip_lessons.data import alpha_stable, google_returns
 from gclip_lessons.exercises import Option, Prediction, Question
 from gclip_lessons.figures.flips import FlipsFigure
 from gclip_lessons.figures.losses import LossesFigure
 from gclip_lessons.figures.returns import ReturnsFigure
 from gclip_lessons.figures.tails import TailsFigure
-from gclip_lessons.lessons import Demo, Preset, State, clamp, control, controls_of
+from gclip_lessons.figures.three_examples import ThreeExamplesFigure
+from gclip_lessons.lessons import Demo, Preset, State, clamp, control, controls_of, frozen, signed, snap
 from gclip_lessons.models.logistic import clipped_root, slope_grads
 from gclip_lessons.models.robust import clipped_mean, cross_entropy_derivative, huber_derivative, squared_derivative
+from gclip_lessons.optimizers import SGD
+
+# --- Three examples: a second bias ---------------------------------------------------------------------------
+
+EXAMPLES = np.array([-3.0, -3.0, 9.0])
+BEGIN, PULL_RATE, N_PULLS, N_DRAWN = 5.0, 0.05, 2000, 200
+ROLES = ("each", "random", "whole")
 
 
-def frozen(array: np.ndarray) -> np.ndarray:
-    """Return the array, read-only from now on: it leaves a cache, and a change would stay there."""
-    array.setflags(write=False)
-    return array
+@dataclass(frozen=True)
+class ThreeState(State):
+    max_norm: float = control(4.0, label="threshold c", log=(0.5, 32), n_stops=25)
 
 
-def signed(value: float, digits: int = 3) -> str:
-    """So many decimals with a true minus; what rounds to zero has no sign."""
-    return f"{value:z.{digits}f}".replace("-", "−")
+@dataclass(frozen=True)
+class ThreeResult:
+    """Mean gradients at `places`: unclipped ("raw"), of the examples clipped one by one ("each"), their mean clipped
+    ("whole"). `rests` at `thresholds` and `rest` at c are by formula, `measured` and `here` by descent with "each",
+    with one example at "random" in each step (the mean of 200 runs), and with the "whole" batch.
+    """
 
+    state: ThreeState
+    places: np.ndarray
+    pulls: dict[str, np.ndarray]
+    thresholds: np.ndarray
+    rests: np.ndarray
+    rest: float
+    measured: dict[str, np.ndarray]
+    here: dict[str, float]
+
+
+THREE_THRESHOLDS = np.array(controls_of(ThreeState)["max_norm"].values)
+PULL_PLACES = np.linspace(-6, 11, 86)
+
+
+def rest_of_three(max_norm: np.ndarray | float) -> np.ndarray | float:
+    """Where the clipped pulls of examples at −3, −3 and 9 cancel: at −3 + c/2, and from c = 8 on at the minimum, 1."""
+    return np.minimum(-3 + np.asarray(max_norm) / 2, 1)
+
+
+@lru_cache(maxsize=64)
+def pull_to_rest(thresholds: tuple[float, ...]) -> dict[str, np.ndarray]:
+    """Where descent from 5 comes to rest, (thresholds), for each of ROLES: means over the last quarter of the steps."""
+    c = np.array(thresholds)[:, None]
+    drawn = np.random.default_rng(3).choice(EXAMPLES, size=(N_PULLS, N_DRAWN))
+    x = {role: np.full((len(c), N_DRAWN if role == "random" else 1), BEGIN) for role in ROLES}
+    total = {role: np.zeros(len(c)) for role in ROLES}
+    for step in range(N_PULLS):
+        x["each"] = x["each"] - PULL_RATE * np.clip(x["each"] - EXAMPLES, -c, c).mean(-1, keepdims=True)
+        x["random"] = x["random"] - PULL_RATE * np.clip(x["random"] - drawn[step], -c, c)
+        x["whole"] = x["whole"] - PULL_RATE * np.clip(x["whole"] - EXAMPLES.mean(), -c, c)
+        if step >= 3 * N_PULLS // 4:
+            for role in ROLES:
+                total[role] += x[role].mean(-1)
+    return {role: frozen(4 * value / N_PULLS) for role, value in total.items()}
+
+
+def pull(state: ThreeState) -> ThreeResult:
+    c, stops = state.max_norm, tuple(THREE_THRESHOLDS.tolist())
+    measured = pull_to_rest(stops)
+    at = stops.index(c) if c in stops else None
+    here = {role: float(pull_to_rest((c,))[role][0] if at is None else measured[role][at]) for role in ROLES}
+    gaps = PULL_PLACES[:, None] - EXAMPLES
+    return ThreeResult(
+        state=state,
+        places=PULL_PLACES,
+        pulls={
+            "raw": gaps.mean(-1),
+            "each": np.clip(gaps, -c, c).mean(-1),
+            "whole": np.clip(gaps.mean(-1), -c, c),
+        },
+        thresholds=THREE_THRESHOLDS,
+        rests=rest_of_three(THREE_THRESHOLDS),
+        rest=float(rest_of_three(c)),
+        measured=measured,
+        here=here,
+    )
+
+
+def read_three(result: ThreeResult) -> str:
+    """The live sentence of the three examples."""
+    c, here = f"{result.state.max_norm:.3g}", result.here
+    where = (
+        f"x = −3 + c/2 = {signed(result.rest, 2)}"
+        if result.rest < 1
+        else "x = 1, the minimum, since near it no pull is cut"
+    )
+    return (
+        f"Examples at −3, −3 and 9, each clipped at c = {c}: their pulls cancel at {where}; measured "
+        f"{signed(here['each'], 2)}, and {signed(here['random'], 1)} if one example is drawn at random in each step. "
+        f"Their mean, clipped whole, comes to rest at {signed(here['whole'], 2)}."
+    )
+
+
+def hold_three(state: ThreeState, panel: str, x: float, y: float) -> ThreeState:
+    """The mouse moves the threshold on the right, from stop to stop."""
+    return state if panel != "rest" else replace(state, max_norm=snap("max_norm", ThreeState, x))
+
+
+THREE = Demo(
+    ThreeState,
+    pull,
+    ThreeExamplesFigure,
+    read_three,
+    presets={
+        "each clipped": Preset(ThreeState(), "Unclipped, the three balance at 1. Whose pull is cut here?"),
+        "a tighter c": Preset(ThreeState(max_norm=1.0), "Where does the run go if every example has nearly one vote?"),
+        "just enough": Preset(
+            ThreeState(max_norm=8.0), "From here on no pull is cut at the minimum. Who still rests below it?"
+        ),
+    },
+    drag=hold_three,
+)
 
 # --- Heavy-tailed noise in a bowl ---------------------------------------------------------------------------
 
@@ -35,7 +138,8 @@ DIMENSIONS, N_STEPS, N_SEEDS = 10, 200, 300
 _EULER = 12  # M of Euler's method: half the number of its terms
 CHART_ENDS = 1000.0
 ALPHAS = ("2", "1.7", "1.5", "1.2")
-SHARES = np.geomspace(1, 1 / N_SEEDS, 61)
+# Close together at the top too, where nearly all runs end above a loss.
+SHARES = np.concatenate([1 - np.geomspace(1e-4, 0.1, 16), np.geomspace(0.89, 1 / N_SEEDS, 50)])
 
 
 @dataclass(frozen=True)
@@ -68,9 +172,11 @@ def end_in_a_bowl(noise: np.ndarray, learning_rates: np.ndarray, thresholds: np.
     `noise` is (steps, dimensions, seeds), the same for every rate and threshold. A loop of its own, since of a
     hundred settings times 300 seeds `train` would keep every step; and in float32, in half the time.
     """
+    if noise.ndim != 3:
+        raise ValueError(f"noise must be (steps, dimensions, seeds); got shape {noise.shape}")
     noise = noise.astype(np.float32)
-    rate = np.asarray(learning_rates, np.float32)[:, None, None]
-    c = np.asarray(thresholds, np.float32)[:, None]
+    rate = SGD(np.ravel(learning_rates)).learning_rate.astype(np.float32)[:, None, None]
+    c = ClipByGlobalNorm(np.ravel(thresholds)).max_norm.astype(np.float32)[:, None]
     theta = np.ones((noise.shape[1], len(rate), len(c), noise.shape[2]), np.float32)
     grad, square = np.empty_like(theta), np.empty_like(theta)
     with np.errstate(over="ignore"):
@@ -86,9 +192,12 @@ def settled_scale(alpha: float, learning_rate: np.ndarray | float) -> np.ndarray
     """The scale of each coordinate that an unclipped run settles to under α-stable noise of scale 1.
 
     θ is then the sum of −η·(1−η)^k·ξ over all past steps, which is stable as well, of scale
-    η·(Σ(1−η)^(αk))^(1/α): the rate changes the scale and nothing else about the law.
+    η·(Σ|1−η|^(αk))^(1/α): the rate changes the scale and nothing else about the law. ValueError unless 0 < η < 2.
     """
-    return learning_rate / (1 - (1 - learning_rate) ** alpha) ** (1 / alpha)
+    shrinks = np.abs(1 - learning_rate)
+    if not np.less(shrinks, 1).all():
+        raise ValueError(f"learning_rate must lie between 0 and 2; got {learning_rate}")
+    return learning_rate / (1 - shrinks**alpha) ** (1 / alpha)
 
 
 @lru_cache
@@ -161,13 +270,14 @@ def run_tails(state: TailsState) -> TailsResult:
     rates = np.array(controls_of(TailsState)["learning_rate"].values)
     _prepare_tails()
     by_rate, here = _clipped_ends(state.alpha, state.max_norm, state.learning_rate)
-    losses, now = {"clipped": here}, {"clipped": _middle_and_ninety(here)}
+    losses, now, scales = {"clipped": here}, {"clipped": _middle_and_ninety(here)}, {}
     for role, alpha in (("gauss", "2"), ("raw", state.alpha)):
-        scale = settled_scale(float(alpha), state.learning_rate) ** 2
-        losses[role] = scale * _quantiles(alpha)
-        now[role] = {name: scale * value for name, value in _law_marks(alpha).items()}
-    scales = settled_scale(float(state.alpha), rates) ** 2
-    unclipped = {name: scales * value for name, value in _law_marks(state.alpha).items()}
+        scales[role] = settled_scale(float(alpha), state.learning_rate) ** 2
+        losses[role] = scales[role] * _quantiles(alpha)
+        now[role] = {name: scales[role] * value for name, value in _law_marks(alpha).items()}
+    by_law = settled_scale(float(state.alpha), rates) ** 2
+    unclipped = {name: by_law * value for name, value in _law_marks(state.alpha).items()}
+    law = _law(state.alpha)
     return TailsResult(
         state=state,
         losses=losses,
@@ -175,7 +285,7 @@ def run_tails(state: TailsState) -> TailsResult:
         now=now,
         rates=rates,
         by_rate={"raw": unclipped, "clipped": _middle_and_ninety(by_rate)},
-        beyond=float(np.interp(np.log(CHART_ENDS / scale), np.log(_law(state.alpha)[0]), _law(state.alpha)[1])),
+        beyond=float(np.interp(np.log(CHART_ENDS / scales["raw"]), np.log(law[0]), law[1])),
     )
 
 
@@ -537,6 +647,8 @@ class FlipsResult:
 
 def flip_evenly(flipped: float) -> np.ndarray:
     """The margins with a share of labels flipped, evenly over the sample: margins y·x that change their sign."""
+    if not 0 <= flipped <= 1:
+        raise ValueError(f"flipped must lie between 0 and 1; got {flipped}")
     count = np.floor(np.arange(N_EXAMPLES + 1) * flipped + 0.5 + 1e-9)  # the middle one of each block
     return np.where(np.diff(count) > 0, -MARGINS, MARGINS)
 
@@ -625,8 +737,6 @@ FLIPS = Demo(
 )
 
 # --- For the lesson ---------------------------------------------------------------------------------------------
-
-DEMOS = {"tails": TAILS, "returns": RETURNS, "losses": LOSSES, "flips": FLIPS}
 
 
 def ends_unclipped(alpha: float, learning_rates: tuple[float, ...], n_seeds: int = 1000) -> np.ndarray:

@@ -26,6 +26,20 @@ def finite_array(name: str, value: Any) -> np.ndarray:
     return array
 
 
+def checked_params(params: Any, n_params: int) -> np.ndarray:
+    """Return `params` as a float64 array (*runs, n_params); inf and NaN may be in it, a run may have diverged.
+
+    TypeError unless it holds numbers, ValueError for another shape.
+    """
+    try:
+        array = np.asarray(params, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"params must be an array of numbers; got {reprlib.repr(params)}") from None
+    if array.shape[-1:] != (n_params,):
+        raise ValueError(f"params must be (*runs, {n_params}); got shape {array.shape}")
+    return array
+
+
 def real_number(name: str, value: Any) -> float:
     """Return `value` as a float; TypeError unless it is a real number, ValueError unless it is finite."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gclip_lessons.models.checks import whole_number
+from gclip_lessons.models.checks import checked_params, whole_number
 
 
 class Cosh:
@@ -18,5 +18,5 @@ class Cosh:
 
     def loss_and_grad(self, params: np.ndarray, step: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Loss (*runs) and gradient (*runs, n) at `params` (*runs, n); `step` plays no part."""
-        params = np.asarray(params, dtype=np.float64)
+        params = checked_params(params, self.n_params)
         return np.cosh(params) @ np.ones(self.n_params), np.sinh(params)

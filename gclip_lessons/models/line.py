@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gclip_lessons.models.checks import finite_array
+from gclip_lessons.models.checks import checked_params, finite_array
 
 
 class LineFit:
@@ -36,7 +36,7 @@ class LineFit:
 
     def loss_and_grad(self, params: np.ndarray, step: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Loss (*runs) and gradient (*runs, 2) at `params` (*runs, 2); `step` plays no part."""
-        params = np.asarray(params, dtype=np.float64)
+        params = checked_params(params, self.n_params)
         slope, height = params[..., 0], params[..., 1]
         residual = slope * self._mean_x + height - self._mean_y
         too_steep = slope - self._best_slope
@@ -47,6 +47,7 @@ class LineFit:
 
     def predict(self, params: np.ndarray) -> np.ndarray:
         """The line at every x: (*runs, points)."""
+        params = checked_params(params, self.n_params)
         return params[..., :1] * self.x + params[..., 1:]
 
     def rmse(self, params: np.ndarray) -> np.ndarray:

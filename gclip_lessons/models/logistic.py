@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gclip_lessons.models.checks import finite_array, real_number, whole_number
+from gclip_lessons.models.checks import checked_params, finite_array, real_number, whole_number
 
 
 def slope_grads(margins: np.ndarray, params: np.ndarray) -> np.ndarray:
@@ -84,11 +84,11 @@ class Logistic:
 
     def per_example(self, params: np.ndarray) -> np.ndarray:
         """The gradient of every example, (*runs, examples, n), at `params` (*runs, n): what per-example rules clip."""
-        return -self._doubt(np.asarray(params, dtype=np.float64))[..., None] * self.margins
+        return -self._doubt(checked_params(params, self.n_params))[..., None] * self.margins
 
     def loss_and_grad(self, params: np.ndarray, step: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Loss (*runs) and gradient (*runs, n) at `params` (*runs, n); `step` plays no part."""
-        params = np.asarray(params, dtype=np.float64)
+        params = checked_params(params, self.n_params)
         loss = np.logaddexp(0, -params @ self.margins.T).mean(-1)
         return loss, -self._doubt(params) @ self.margins / len(self.margins)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gclip_lessons.models.checks import finite_array
+from gclip_lessons.models.checks import checked_params, finite_array
 from gclip_lessons.models.model import Model
 
 
@@ -21,7 +21,21 @@ class Noisy:
             raise ValueError(f"noise must be (n_steps, *runs, {self.n_params}); got shape {self.noise.shape}")
 
     def loss_and_grad(self, params: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Loss (*runs) and gradient (*runs, n) at `params` (*runs, n) with the noise of `step`, from 0."""
-        loss, grad = self.model.loss_and_grad(params, step)
+        """Loss (*runs) and gradient (*runs, n) at `params` (*runs, n) with the noise of `step`, from 0.
+
+        ValueError for runs that the noise does not fit.
+        """
+        params = checked_params(params, self.n_params)
         noise = self.noise[step % len(self.noise)]
+        if not _fits(noise.shape, params.shape):
+            raise ValueError(f"params must have runs that fit the noise {noise.shape}; got shape {params.shape}")
+        loss, grad = self.model.loss_and_grad(params, step)
         return loss + np.vecdot(noise, params), grad + noise
+
+
+def _fits(noise: tuple[int, ...], params: tuple[int, ...]) -> bool:
+    """Whether adding the noise leaves the params their shape."""
+    try:
+        return np.broadcast_shapes(noise, params) == params
+    except ValueError:
+        return False

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gclip_lessons.models.checks import finite_array, real_number
+from gclip_lessons.models.checks import checked_params, finite_array, real_number
 
 
 class Quadratic:
@@ -60,7 +60,7 @@ class Quadratic:
 
     def loss_and_grad(self, params: np.ndarray, step: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Loss (*runs) and gradient (*runs, n) at `params` (*runs, n); `step` plays no part."""
-        away = np.asarray(params, dtype=np.float64)
+        away = checked_params(params, self.n_params)
         if not self._centred:
             away = away - self.minimum
         grad = away @ self.hessian

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from gclip_lessons.models.checks import real_number, whole_number
+from gclip_lessons.models.checks import checked_params, real_number, whole_number
 
 _FEW = 64  # runs: up to here a call of numpy costs more than its work
 
@@ -40,17 +40,17 @@ class Recurrence:
 
     def outputs(self, params: np.ndarray) -> np.ndarray:
         """σ(x_0) … σ(x_T), (T+1, *runs)."""
-        return (1 + self._forward(np.asarray(params, dtype=np.float64))) / 2
+        return (1 + self._forward(checked_params(params, self.n_params))) / 2
 
     def slopes(self, params: np.ndarray) -> np.ndarray:
         """The factors ∂x_t/∂x_{t−1} = w·σ′(x_{t−1}) for t = 1 … T, (T, *runs)."""
-        params = np.asarray(params, dtype=np.float64)
+        params = checked_params(params, self.n_params)
         z = self._forward(params)
         return params[..., 0] / 4 * (1 - z[:-1] ** 2)
 
     def loss_and_grad(self, params: np.ndarray, step: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Loss (*runs) and gradient (*runs, 2) at `params` (*runs, 2); `step` plays no part."""
-        params = np.asarray(params, dtype=np.float64)
+        params = checked_params(params, self.n_params)
         z = self._forward(params)
         error = (1 + z[-1]) / 2 - self.target
         # Backwards in time: ∂L/∂x_T, and then from step to step one factor w·σ′(x) more.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gclip_lessons.models.checks import finite_array
+from gclip_lessons.models.checks import checked_params, finite_array
 
 
 class RNN:
@@ -24,7 +24,7 @@ class RNN:
 
     def forward(self, params: np.ndarray) -> np.ndarray:
         """The states h_0 … h_T, (T+1, *runs, width)."""
-        params = np.asarray(params, dtype=np.float64)
+        params = checked_params(params, self.n_params)
         matrix = params.reshape(*params.shape[:-1], self.width, self.width)
         h = np.zeros((self.n_steps + 1, *params.shape[:-1], self.width))
         for t in range(1, self.n_steps + 1):
@@ -35,7 +35,7 @@ class RNN:
 
     def backward(self, params: np.ndarray, h: np.ndarray) -> np.ndarray:
         """∂L/∂h_t for t = 0 … T, (T+1, *runs, width): from the last step back, one Jacobian at a time."""
-        params = np.asarray(params, dtype=np.float64)
+        params = checked_params(params, self.n_params)
         matrix = params.reshape(*params.shape[:-1], self.width, self.width)
         delta = np.empty_like(h)
         delta[-1] = h[-1] - self.target
@@ -61,7 +61,7 @@ class RNN:
 
     def loss_and_grad(self, params: np.ndarray, step: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Loss (*runs) and gradient (*runs, width²) at `params` (*runs, width²); `step` plays no part."""
-        params = np.asarray(params, dtype=np.float64)
+        params = checked_params(params, self.n_params)
         h = self.forward(params)
         delta = self.backward(params, h)
         return 0.5 * np.vecdot(delta[-1], delta[-1]), self.gradient(h, delta)

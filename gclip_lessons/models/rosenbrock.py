@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from gclip_lessons.models.checks import checked_params
+
 
 class Rosenbrock:
     """L(x, y) = 100(y − x²)² + (1 − x)²; the minimum is 0, at (1, 1), on the floor of a curved valley.
@@ -14,7 +16,7 @@ class Rosenbrock:
 
     def loss_and_grad(self, params: np.ndarray, step: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Loss (*runs) and gradient (*runs, 2) at `params` (*runs, 2); `step` plays no part."""
-        params = np.asarray(params, dtype=np.float64)
+        params = checked_params(params, self.n_params)
         x, y = params[..., 0], params[..., 1]
         above = y - x * x
         grad = np.empty(params.shape)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gclip_lessons.models.checks import finite_array, real_number
+from gclip_lessons.models.checks import checked_params, finite_array, real_number
 
 
 class Wells:
@@ -29,7 +29,7 @@ class Wells:
 
     def loss_and_grad(self, params: np.ndarray, step: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Loss (*runs) and gradient (*runs, 2) at `params` (*runs, 2); `step` plays no part."""
-        params = np.asarray(params, dtype=np.float64)
+        params = checked_params(params, self.n_params)
         # Column by column and well by well: for many runs four times as fast as one array of all distances.
         x, y = (params[..., i].copy() for i in range(2))
         loss, grad_x, grad_y = (np.zeros(x.shape) for _ in range(3))
