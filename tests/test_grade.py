@@ -23,7 +23,7 @@ import numpy as np
 import psutil
 import pytest
 
-from gclip_lessons.exercises import Capstone
+from gclip_lessons.clinic import Treatment, treat
 from gclip_lessons.lessons import all_lessons
 from gclip_lessons.trials import attempt, packed
 from tools import grade
@@ -550,55 +550,68 @@ def test_the_best_way_that_holds_is_taken_and_the_others_say_why(tmp_path, monke
     assert fence.strongest((), (), ()) == ("two", ["one: 1"])
 
 
-# --- a capstone ---
+# --- the capstone ---
 
 
-def start_of(seed):
-    return (np.random.default_rng(seed).normal(size=2),)
+TREATED = """
+from gclip_lessons.clinic import Treatment
+treatments = {"A": Treatment(standardize=True), "B": Treatment(), "C": Treatment("by norm", 1.0)}
+"""
+ANSWER = {"A": Treatment(standardize=True), "B": Treatment(), "C": Treatment("by norm", 1.0)}
+CAPSTONE = LESSONS["12"].capstone
 
 
-def distance(seed, answer):
-    if not isinstance(answer, tuple):
-        raise ValueError("The answer must be a tuple.")
-    return 1.0 if np.allclose(answer[0], -start_of(seed)[0]) else 0.0
+def test_the_capstone_is_scored_on_seeds_that_come_from_a_secret(tmp_path, monkeypatch, capsys):
+    asked = []
 
+    def scored(answer, seeds):
+        asked.append(list(seeds))
+        return CAPSTONE.score(answer, seeds)
 
-CAPSTONE = Capstone("03.capstone", "Come home", "way_home", start_of, distance, n_seeds=8)
-
-
-def test_a_capstone_is_scored_on_seeds_that_come_from_a_secret(tmp_path, monkeypatch, capsys):
-    lessons = {**LESSONS, "03": replace(LESSONS["03"], capstone=CAPSTONE)}
+    lessons = {**LESSONS, "12": replace(LESSONS["12"], capstone=replace(CAPSTONE, score=scored, n_seeds=20))}
     monkeypatch.setattr(grade, "all_lessons", lambda: lessons)
-    half = "def way_home(start):\n    return (-start,) if start[0] > 0 else (start,)"
-    (tmp_path / "a.ipynb").write_text(notebook(half, number="03"))
-    (tmp_path / "b.ipynb").write_text(notebook("1", number="03"))
+    (tmp_path / "a.ipynb").write_text(notebook(TREATED, number="12"))
+    (tmp_path / "b.ipynb").write_text(notebook("1", number="12"))
     options = ["--unfenced"] if way_for(tmp_path) == "none" else []
     assert grade.main([str(tmp_path), "--secret", "rosebud", *options]) == 0
+    seeds = list(grade.seeds_from("rosebud")[:20])
+    expected = {name: treat(name, treatment, seeds).solved.mean() for name, treatment in ANSWER.items()}
+    assert asked == [seeds]
     rows = rows_of(tmp_path)
-    expected = np.mean([start_of(seed)[0][0] > 0 for seed in grade.seeds_from("rosebud")[:8]])
-    assert 0 < expected < 1
-    assert float(rows["a"]["capstone"]) == expected
-    assert float(rows["b"]["capstone"]) == 0
+    assert float(rows["a"]["capstone"]) == pytest.approx(np.mean(list(expected.values())), abs=1e-4)
+    assert rows["b"]["capstone"] == ""
     text = Tags((tmp_path / "graded" / "feedback" / "a.html").read_text(encoding="utf-8")).text
-    assert f"Come home – {100 * expected:.0f} of 100" in text
+    assert all(f"Patient {name}: {100 * share:.0f} of 100" in text for name, share in expected.items())
+    text = Tags((tmp_path / "graded" / "feedback" / "b.html").read_text(encoding="utf-8")).text
+    assert "○ Three patients – no answer There is no treatments in the notebook." in text
 
 
-def told_of(function, seeds):
-    made = attempt(function, [start_of(seed) for seed in seeds])
-    return {"attempts": {"03.capstone": {"kind": "attempt", "text": packed(made)}}, "places": {"03.capstone": 1}}
+def capstone_of(value):
+    """What the grader makes of a value that a notebook left."""
+    told = {"kind": "attempt", "text": packed(attempt(lambda: value, [()]))}
+    return result.capstone_result(CAPSTONE, {"attempts": {CAPSTONE.key: told}}, range(5))
 
 
-def test_what_is_no_answer_scores_nothing_and_says_why():
-    seeds = grade.seeds_from("s")[:8]
-    scored = [
-        result.capstone_result(CAPSTONE, told_of(f, seeds), seeds) for f in (lambda x: 1, lambda x: 1 / 0, lambda: 1)
-    ]
-    assert [one["score"] for one in scored] == [0, 0, 0]
-    assert scored[0]["reasons"] == ["The answer must be a tuple. (8 of 8 seeds)"]
-    assert "ZeroDivisionError" in scored[1]["reasons"][0]
-    assert "cannot be called" in scored[2]["reasons"][0]
-    right = result.capstone_result(CAPSTONE, told_of(lambda x: (-x,), seeds), seeds)
-    assert right == {"title": "Come home", "score": 1.0, "reasons": []}
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (7, "`treatments` must be a dictionary"),
+        ({"A": Treatment()}, "with a treatment for A, B, C."),
+        ({**ANSWER, "A": 3}, "a treatment must be a Treatment"),
+        ({**ANSWER, "A": {"rule": "by magic"}}, "rule must be one of"),
+        (dict.fromkeys("ABC", Treatment()), "Nobody is treated yet."),
+    ],
+)
+def test_what_is_no_answer_has_no_score_and_a_reason(value, reason):
+    scored = capstone_of(value)
+    assert scored["score"] is None
+    assert reason in scored["reason"]
+
+
+def test_an_answer_may_be_written_as_plain_dictionaries():
+    plain = {"A": {"standardize": True}, "B": {}, "C": {"rule": "by norm", "threshold": 1.0}}
+    assert capstone_of(plain) == capstone_of(ANSWER)
+    assert capstone_of(ANSWER)["score"] > 0.5
 
 
 def test_a_secret_is_made_once_and_decides_the_seeds(tmp_path):
@@ -606,14 +619,6 @@ def test_a_secret_is_made_once_and_decides_the_seeds(tmp_path):
     assert grade.secret_in(tmp_path) == secret
     assert grade.seeds_from(secret) != grade.seeds_from("another")
     assert len(set(grade.seeds_from(secret)[:100])) == 100
-
-
-def test_no_lesson_pretends_to_have_a_capstone():
-    for lesson in LESSONS.values():
-        if lesson.capstone is not None:
-            assert lesson.capstone.key.startswith(f"{lesson.number}.")
-            args = lesson.capstone.args(1)
-            pickle.loads(pickle.dumps(args))
 
 
 # --- what was handed in ---
@@ -634,7 +639,13 @@ def test_a_learner_is_named_by_the_file_without_the_lesson(stem, learner):
 
 
 def test_the_folder_of_a_learner_names_all_that_is_in_it(tmp_path):
-    for name in ("ann/03.ipynb", "ann/my_notebooks/02.ipynb", "ann/.ipynb_checkpoints/03.ipynb", "graded/x.ipynb"):
+    for name in (
+        "ann/03.ipynb",
+        "ann/my_notebooks/02.ipynb",
+        "ann/.ipynb_checkpoints/3.ipynb",
+        "ann/glossary.ipynb",
+        "graded/x.ipynb",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(notebook(imports()))
     (tmp_path / "ann" / "my_notebooks" / ".gclip-progress.json").write_text("{}")
@@ -737,7 +748,7 @@ def test_what_a_teacher_may_want_to_look_at(source, remark):
     assert run.remarks([run.parsed(source)]) == ([(1, remark)] if remark else [])
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")), ids=lambda path: path.stem)
 def test_delivered_notebooks_give_nothing_to_remark_and_have_a_place_for_every_exercise(path):
     sources, ran, said = handed.code_of(path.read_bytes())
     trees = [run.parsed(source) for source in sources]

@@ -377,7 +377,7 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
                 told["events"].append({"kind": "error", "cell": number, "text": reply.error})
             for key in [key for key, (cell, _) in where.items() if cell == number]:
                 told["claims"][key] = "✓" in reply.text
-                told["attempts"][key] = tried(kernel, where[key][1], tasks[key]["probes"])
+                told["attempts"][key] = tried(kernel, where[key][1], tasks[key])
         left = len(fence.family()) - (2 if around.way == "namespaces" else 1)
         if left > 0:
             told["events"].append({"kind": "left", "cell": 0, "text": str(left)})
@@ -388,9 +388,11 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
-def tried(kernel: Kernel, expression: str, probes: str) -> dict[str, str]:
-    """An attempt as text, or why there is none: "slow", or the error."""
-    arguments = f"__import__('pickle').loads(__import__('base64').b64decode({probes!r}))"
+def tried(kernel: Kernel, expression: str, task: dict[str, str]) -> dict[str, str]:
+    """An attempt as text, or why there is none: "slow", or the error. A task without a check is a value."""
+    arguments = f"__import__('pickle').loads(__import__('base64').b64decode({task['probes']!r}))"
+    if not task["called"]:
+        expression = f"(lambda value: lambda: value)({expression})"
     made = f"space['packed'](space['attempt']({expression}, {arguments}))"
     code = f"(lambda space: (exec({TRIALS!r}, space), {made})[1])({{'__name__': 'gclip_attempt'}})"
     reply = kernel.execute("", {"attempt": code})
