@@ -5,7 +5,7 @@
 
 import inspect
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -148,16 +148,16 @@ class Quiz:
 
 @dataclass(frozen=True)
 class Capstone:
-    """A task that is scored, not checked: the learner's function `name` is called on seeds that nobody knows before.
+    """A task that is scored, not checked: the notebook leaves its answer in the variable `name`.
 
-    `key` is lesson and word ("12.capstone"). `args(seed)` are the arguments of a call, and `score(seed, answer)` says
-    what its answer is worth, from 0 to 1; it raises ValueError with a reason for what is no answer. An answer is plain
-    data: numbers, arrays, text, and lists, tuples and dictionaries of these. The score is the mean over `n_seeds`.
+    `key` is lesson and word ("12.capstone"). `score(answer, seeds)` says what each part of an answer is worth on
+    seeds that were hidden until then, {part: 0 to 1}, and raises ValueError or TypeError with a reason for what is no
+    answer. The answer comes as plain data: numbers, arrays, text, lists, tuples, dictionaries, and dataclasses as
+    dictionaries of their fields. The score is the mean over the parts.
     """
 
     key: str
     title: str
     name: str
-    args: Callable[[int], tuple[Any, ...]]
-    score: Callable[[int, Any], float]
-    n_seeds: int = 20
+    score: Callable[[Any, Sequence[int]], Mapping[str, float]]
+    n_seeds: int = 200

@@ -18,7 +18,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -198,28 +198,37 @@ class Stranger:
         return self.text
 
 
+class Record(dict):
+    """Stands for a dataclass that did not travel: its fields by name. The class bears the dataclass's name."""
+
+    text = ""
+
+    def __str__(self) -> str:
+        return self.text
+
+
 def packed(made: Attempt) -> str:
     """An attempt as text."""
     trials = [[_packed_trial(trial) for trial in pair] for pair in made.trials]
     body = made.body and [[name, what[: 20 * LONGEST]] for name, what in made.body[:LONGEST]]
-    fields = {**made.__dict__, "given": _packed(made.given), "body": body, "trials": trials}
-    return json.dumps(fields)
+    told = {**made.__dict__, "given": _packed(made.given), "body": body, "trials": trials}
+    return json.dumps(told)
 
 
 def unpacked(text: str) -> Attempt:
     """The attempt that a text tells of; ValueError where it tells of none. The text may come from anywhere."""
     try:
-        fields = json.loads(text)
-        trials = tuple((_unpacked_trial(a), _unpacked_trial(b)) for a, b in fields["trials"])
-        body = fields["body"] and tuple((str(name), str(what)) for name, what in fields["body"])
+        told = json.loads(text)
+        trials = tuple((_unpacked_trial(a), _unpacked_trial(b)) for a, b in told["trials"])
+        body = told["body"] and tuple((str(name), str(what)) for name, what in told["body"])
         return Attempt(
-            bool(fields["callable"]),
-            _unpacked(fields["given"]),
-            int(fields["n_args"]),
+            bool(told["callable"]),
+            _unpacked(told["given"]),
+            int(told["n_args"]),
             body,
-            tuple(map(str, fields["parameters"])),
-            bool(fields["fits"]),
-            str(fields["module"]),
+            tuple(map(str, told["parameters"])),
+            bool(told["fits"]),
+            str(told["module"]),
             trials,
         )
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError, MemoryError, OverflowError) as error:
@@ -265,6 +274,9 @@ def _packed(value: Any) -> list[Any]:
         return ["dict", [[key, _packed(v)] for key, v in value.items()]]
     if inspect.isgenerator(value) or inspect.iscoroutine(value):
         return ["generator"]
+    if is_dataclass(value) and not isinstance(value, type):
+        named = [[field.name, _packed(getattr(value, field.name))] for field in fields(value)]
+        return ["record", type(value).__name__, brief(value), named]
     return _stranger(value)
 
 
@@ -297,6 +309,10 @@ def _unpacked(told: list[Any]) -> Any:
         return {str(key): _unpacked(value) for key, value in rest[0]}
     if kind == "generator":
         return (_ for _ in ())
+    if kind == "record":
+        record = type(str(rest[0]), (Record,), {"text": str(rest[1])})()
+        record.update({str(key): _unpacked(value) for key, value in rest[2]})
+        return record
     if kind == "stranger":
         return type(str(rest[0]), (Stranger,), {})(str(rest[1]))
     raise ValueError(f"kind of a value must be a known one; got {kind!r}")

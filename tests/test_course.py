@@ -4,6 +4,7 @@ import ast
 import errno
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -506,3 +507,43 @@ def test_lab_starts_without_the_echo_of_sliders(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(os, "execve", become)
     with pytest.raises(SystemExit):
         course.hand_over(["/bin/jupyter", "lab"])
+
+
+# --- tools ---
+
+
+def test_a_tool_runs_in_the_callers_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    seen: list[Path] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(course, "ready", lambda: Path("py"))
+    monkeypatch.setattr(course, "call", lambda command, env, cwd: seen.append(cwd) or 0)
+    assert course.main(["grade", "my class"]) == 0
+    assert seen == [tmp_path]
+
+
+TIDIES = """
+import time
+try:
+    print("running", flush=True)
+    time.sleep(60)
+finally:
+    time.sleep(0.5)
+    print("tidied", flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is another thing on Windows")
+def test_after_ctrl_c_a_command_may_tidy_up():
+    code = f"import course, sys; course.call([sys.executable, '-c', {TIDIES!r}], None)"
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout.readline() == "running\n"
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.stdout.read() == "tidied\n"
+        assert process.wait() != 0

@@ -4,6 +4,7 @@ import ast
 import json
 import math
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,18 @@ def test_nan_comes_through():
 class Odd:
     def __str__(self):
         return "odd at 0x7f00"
+
+
+@dataclass(frozen=True)
+class Point:
+    x: float
+    y: np.ndarray
+
+
+def test_a_dataclass_arrives_as_its_fields():
+    came = travelled({"a": Point(1.5, np.array([2.0]))})["a"]
+    assert (type(came).__name__, dict(came)) == ("Point", {"x": 1.5, "y": np.array([2.0])})
+    assert str(came) == "Point(x=1.5, y=array([2.]))"
 
 
 def test_what_cannot_travel_keeps_its_name_and_its_text():
@@ -125,6 +138,7 @@ def with_value(*value):
         with_value("int", "ten"),
         with_value("pickle", "cos\nsystem\n(S'true'\ntR."),
         with_value("stranger", "a\0b", ""),
+        with_value("record", "Point", "", [1]),
         with_value(),
     ],
 )

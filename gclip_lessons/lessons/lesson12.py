@@ -1,13 +1,14 @@
 """Lesson 12, the question lab and the capstone: a duel over one data point, and what decides it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
-from gclip_lessons.clinic import PATIENTS, Treatment, treat
-from gclip_lessons.exercises import Exercise, Misconception, Option, Prediction, Probe, Question, Quiz
+from gclip_lessons.clinic import PATIENTS, Treatment, score, treat, treatment_from
+from gclip_lessons.exercises import Capstone, Exercise, Misconception, Option, Prediction, Probe, Question, Quiz
 from gclip_lessons.figures.duel import DuelFigure
 from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of, frozen
 
@@ -799,4 +800,19 @@ QUIZ = Quiz(
     ),
 )
 
-LESSON = Lesson("12", "The question lab and capstone", {"duel": DUEL}, PREDICTIONS, EXERCISES, QUIZ)
+# --- The capstone, as the grader scores it ------------------------------------------------------------------
+
+
+def score_of(treatments: Any, seeds: Sequence[int]) -> Mapping[str, float]:
+    """The share of each patient's runs that learn, over `seeds`; ValueError or TypeError for what is no answer."""
+    if not isinstance(treatments, dict) or set(treatments) != set(PATIENTS):
+        raise ValueError(f"`treatments` must be a dictionary with a treatment for {', '.join(PATIENTS)}.")
+    chosen = {patient: treatment_from(treatments[patient]) for patient in PATIENTS}
+    if all(treatment == Treatment() for treatment in chosen.values()):
+        raise ValueError("Nobody is treated yet.")
+    return {f"Patient {patient}": score(patient, treatment, seeds) for patient, treatment in chosen.items()}
+
+
+CAPSTONE = Capstone("12.capstone", "Three patients", "treatments", score_of)
+
+LESSON = Lesson("12", "The question lab and capstone", {"duel": DUEL}, PREDICTIONS, EXERCISES, QUIZ, CAPSTONE)

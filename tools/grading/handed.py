@@ -42,7 +42,9 @@ def handed_in(folder: Path, output: Path, lessons: dict[str, Lesson]) -> list[Ha
         if home.is_dir() and not (home.is_symlink() or home.suffix == ".ipynb" or ours):
             found += [(home.name, path, home) for path in home.rglob("*.ipynb") if not within_hidden(path, home)]
     found.sort(key=lambda one: (one[0].casefold(), str(one[1])))
-    return [read(learner, path, home, folder, lessons) for learner, path, home in found]
+    # What came with the course and is no lesson, as a glossary: nobody answers anything there.
+    others = {path.name for path in NOTEBOOKS.glob("*.ipynb") if not path.name[:2].isdigit()}
+    return [read(learner, path, home, folder, lessons) for learner, path, home in found if path.name not in others]
 
 
 def within_hidden(path: Path, home: Path) -> bool:

@@ -140,9 +140,12 @@ def section(name: str, heading: str, result: dict[str, Any], happened: list[str]
             f"<p>Your best, as your notebook recorded it: {result['quiz']} of {result['quiz_of']}.</p>",
         ]
     if capstone := result.get("capstone"):
-        reasons = "".join(marked_up(reason) for reason in capstone["reasons"])
-        score = f"{100 * capstone['score']:.0f} of 100"
-        parts += ["<h3>Capstone</h3>", item("open", f"{capstone['title']} – {score}", reasons)]
+        score = "no answer" if capstone["score"] is None else f"{100 * capstone['score']:.0f} of 100"
+        shares = "".join(
+            f"<p>{escaped(name)}: {100 * share:.0f} of 100</p>" for name, share in capstone["parts"].items()
+        )
+        body = shares + marked_up(capstone["reason"])
+        parts += ["<h3>Capstone, on hidden seeds</h3>", item("open", f"{capstone['title']} – {score}", body)]
     return parts
 
 

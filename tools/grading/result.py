@@ -3,7 +3,6 @@
 No learner's code runs here: `told` is what came back from `run.py`, plain data from a process that is not trusted.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,7 +11,7 @@ from gclip_lessons.diagnosis import judge
 from gclip_lessons.exercises import Capstone, Prediction
 from gclip_lessons.lessons import Lesson
 from gclip_lessons.progress import Progress, understood
-from gclip_lessons.trials import Attempt, unpacked
+from gclip_lessons.trials import Attempt, brief, unpacked
 from tools.grading.handed import Handed
 from tools.grading.page import printable
 from tools.grading.run import Limits
@@ -139,13 +138,13 @@ def attempt_at(
     answer, cell = told.get("attempts", {}).get(key), told.get("places", {}).get(key)
     if answer is None:
         if cell is None and "crashed" not in told and "failed" not in told:
-            return "missing", f"There is no function `{name}` in the notebook.", ""
+            return "missing", f"There is no `{name}` in the notebook.", ""
         return "unreached", f"`{name}` was not tried: the run ended before.", ""
     if answer["kind"] == "slow":
         return "slow", f"`{name}` took too long: is there a loop that never ends?", ""
     if answer["kind"] == "missing":
         why = [f"Its cell stopped with {one['text']}." for one in errors if one["cell"] == cell]
-        return "missing", f"There is no function `{name}` when its cell has run.", " ".join(why)
+        return "missing", f"There is no `{name}` when its cell has run.", " ".join(why)
     try:
         if answer["kind"] == "attempt":
             return unpacked(answer["text"])
@@ -168,26 +167,17 @@ def prediction_result(prediction: Prediction, recorded: dict[str, Any] | None) -
 
 
 def capstone_result(capstone: Capstone, told: dict[str, Any], seeds: Sequence[int]) -> dict[str, Any]:
-    """The mean score over the hidden seeds, from 0 to 1, and for what there was none."""
-    made, seeds = attempt_at(capstone.key, capstone.name, told, []), list(seeds)[: capstone.n_seeds]
-    if not isinstance(made, Attempt):
-        return {"title": capstone.title, "score": 0.0, "reasons": [made[1]]}
-    scores, reasons = [], Counter()
-    for seed, (trial, _) in zip(seeds, made.trials or [(None, None)] * len(seeds), strict=False):
-        score = 0.0
-        if trial is None:
-            reasons["It cannot be called as the task says."] += 1
-        elif trial.error is not None:
-            reasons[f"It stopped with {trial.error.name}: {trial.error.text}"] += 1
-        else:
-            try:
-                score = min(max(float(capstone.score(seed, trial.value)), 0.0), 1.0)
-            except Exception as error:  # an answer may be anything
-                reasons[str(error) or type(error).__name__] += 1
-        scores.append(score if score == score else 0.0)
-    mean = sum(scores) / len(seeds) if seeds else 0.0
-    told_reasons = [f"{why} ({count} of {len(seeds)} seeds)" for why, count in sorted(reasons.items())]
-    return {"title": capstone.title, "score": round(mean, 4), "reasons": told_reasons[:5]}
+    """The score on hidden seeds, from 0 to 1, and that of each part; None and a reason where there is no answer."""
+    nothing = {"title": capstone.title, "score": None, "parts": {}}
+    made = attempt_at(capstone.key, capstone.name, told, [])
+    if not isinstance(made, Attempt) or not made.trials:
+        return {**nothing, "reason": "It could not be read." if isinstance(made, Attempt) else made[1]}
+    try:
+        parts = capstone.score(made.trials[0][0].value, list(seeds)[: capstone.n_seeds])
+        shares = {name: min(max(float(share), 0.0), 1.0) for name, share in parts.items()}
+    except Exception as error:  # an answer may be anything
+        return {**nothing, "reason": brief(error) or type(error).__name__}
+    return {**nothing, "score": round(sum(shares.values()) / len(shares), 4), "parts": shares, "reason": ""}
 
 
 def sentences(result: dict[str, Any], limits: Limits) -> list[str]:
@@ -222,7 +212,7 @@ def row(handed: Handed, result: dict[str, Any], limits: Limits) -> dict[str, Any
         "wrong_predictions": " ".join(f"{p['key']}={p['choice']}" for p in made if p["outcome"] == "wrong"),
         "quiz_right": result.get("quiz"),
         "quiz": result.get("quiz_of"),
-        "capstone": capstone["score"] if capstone else "",
+        "capstone": capstone["score"] if capstone else None,
         "what_happened": " ".join(sentences(result, limits)),
         "look_at": "; ".join(result.get("look_at", [])),
     }

@@ -33,6 +33,7 @@ TRIALS = (ROOT / "gclip_lessons" / "trials.py").read_text(encoding="utf-8")
 OWN_MEMORY = 2**30  # bytes for this process: who floods it ends it, and nothing else
 START = 60  # seconds in which a kernel must be there
 GRACE = 3  # seconds from an interrupt to its effect
+ALL_SHOWN = 2  # seconds from the answer of a cell to the last that it showed
 MANY_FILES = 20_000
 LONG_ANSWER = 2**24  # letters of an attempt that is read
 
@@ -138,29 +139,37 @@ class Kernel:
         self.process.poll()
 
     def execute(self, code: str, expressions: dict[str, str] | None = None) -> Reply:
-        """Run a cell to its end or its time limit. Raises Stopped where the kernel does not survive it."""
+        """Run a cell to its end or its time limit. Raises Stopped where the kernel does not survive it.
+
+        It has ended when its answer is there and all that it showed has come; of a flood, some is lost on the way.
+        """
         sent = self.client.execute(
             code, silent=bool(expressions), user_expressions=expressions or {}, allow_stdin=False, stop_on_error=False
         )
-        reply, over = Reply(), time.monotonic() + self.limits.cell_seconds
+        reply, answer, lost = Reply(), None, 0.0
+        over = time.monotonic() + self.limits.cell_seconds
         for message in self._messages():
             if message is None:
-                if time.monotonic() > over + GRACE:
+                now = time.monotonic()
+                if answer is None and (answer := self._answer(sent, 0)) is not None:
+                    lost = now + ALL_SHOWN
+                if answer is not None and now > lost:
+                    break
+                if now > over + GRACE:
                     self._stop("stuck")
-                elif time.monotonic() > over and not reply.interrupted:
+                elif now > over and not reply.interrupted:
                     reply.interrupted = True
-                    self._interrupt()
-                continue
-            kind, content = message["msg_type"], message["content"]
-            if kind == "stream":
-                reply.text += content["text"]
-            elif kind in ("execute_result", "display_data"):
-                reply.text += str(content["data"].get("text/plain", ""))
-            elif kind == "error":
-                reply.error = f"{content['ename']}: {content['evalue']}"[:300]
-            elif (content.get("execution_state"), message["parent_header"].get("msg_id")) == ("idle", sent):
+                    self.client.control_channel.send(self.client.session.msg("interrupt_request"))
+            elif message["msg_type"] == "stream":
+                reply.text += message["content"]["text"]
+            elif message["msg_type"] in ("execute_result", "display_data"):
+                reply.text += str(message["content"]["data"].get("text/plain", ""))
+            elif (message["content"].get("execution_state"), message["parent_header"].get("msg_id")) == ("idle", sent):
+                answer = answer or self._answer(sent, ALL_SHOWN)
                 break
-        reply.expressions = self._answer(sent)
+        if answer and answer.get("status") == "error":
+            reply.error = f"{answer.get('ename')}: {answer.get('evalue')}"[:300].removesuffix(": ")
+        reply.expressions = (answer or {}).get("user_expressions") or {}
         return reply
 
     def _messages(self) -> Iterator[dict[str, Any] | None]:
@@ -185,18 +194,14 @@ class Kernel:
                 ticked = time.monotonic()
                 yield None
 
-    def _answer(self, sent: str) -> dict[str, Any]:
-        last = time.monotonic() + GRACE
-        while time.monotonic() < last:
-            with contextlib.suppress(queue.Empty):
-                message = self.client.get_shell_msg(timeout=0.5)
+    def _answer(self, sent: str, seconds: float) -> dict[str, Any] | None:
+        """The kernel's answer to a request, where it comes within so many seconds."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                message = self.client.get_shell_msg(timeout=seconds)
                 if message["parent_header"].get("msg_id") == sent:
-                    return message["content"].get("user_expressions") or {}
-        return {}
-
-    def _interrupt(self) -> None:
-        channel = self.client.control_channel
-        channel.send(self.client.session.msg("interrupt_request"))
+                    return message["content"]
+        return None
 
 
 def weight(message: dict[str, Any]) -> int:
@@ -372,7 +377,7 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
                 told["events"].append({"kind": "error", "cell": number, "text": reply.error})
             for key in [key for key, (cell, _) in where.items() if cell == number]:
                 told["claims"][key] = "✓" in reply.text
-                told["attempts"][key] = tried(kernel, where[key][1], tasks[key]["probes"])
+                told["attempts"][key] = tried(kernel, where[key][1], tasks[key])
         left = len(fence.family()) - (2 if around.way == "namespaces" else 1)
         if left > 0:
             told["events"].append({"kind": "left", "cell": 0, "text": str(left)})
@@ -383,9 +388,11 @@ def run(order: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
-def tried(kernel: Kernel, expression: str, probes: str) -> dict[str, str]:
-    """An attempt as text, or why there is none: "slow", or the error."""
-    arguments = f"__import__('pickle').loads(__import__('base64').b64decode({probes!r}))"
+def tried(kernel: Kernel, expression: str, task: dict[str, str]) -> dict[str, str]:
+    """An attempt as text, or why there is none: "slow", or the error. A task without a check is a value."""
+    arguments = f"__import__('pickle').loads(__import__('base64').b64decode({task['probes']!r}))"
+    if not task["called"]:
+        expression = f"(lambda value: lambda: value)({expression})"
     made = f"space['packed'](space['attempt']({expression}, {arguments}))"
     code = f"(lambda space: (exec({TRIALS!r}, space), {made})[1])({{'__name__': 'gclip_attempt'}})"
     reply = kernel.execute("", {"attempt": code})
