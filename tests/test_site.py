@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import nbformat
 import pytest
@@ -204,6 +205,21 @@ def test_links_lead_to_pages_of_the_site(path: Path):
     text = path.read_text(encoding="utf-8")
     assert ".ipynb" not in re.sub(r"<pre>.*?</pre>", "", text, flags=re.DOTALL)
     assert 'href="02_clipping_by_value.html"' in text
+
+
+def test_links_to_a_heading_find_it():
+    pages = {}
+    for path in site.NOTEBOOKS.glob("*.ipynb"):
+        cells = nbformat.read(path, as_version=4).cells
+        made = "".join(site.markdown(cell.source) for cell in cells if cell.cell_type == "markdown")
+        pages[f"{path.stem}.html"] = Tags(made).found
+    ids = {name: {unquote(attrs["id"]) for _, attrs in tags if attrs.get("id")} for name, tags in pages.items()}
+    links = [(name, attrs["href"]) for name, tags in pages.items() for tag, attrs in tags if attrs.get("href")]
+    inside = [(name, href) for name, href in links if "#" in href and not href.startswith("http")]
+    assert ("03_clipping_by_norm.html", "00_start_here.html#The-lessons") in inside
+    for name, href in inside:
+        page, _, heading = href.partition("#")
+        assert unquote(heading) in ids[page or name], (name, href)
 
 
 def test_an_unknown_lesson_or_a_folder_that_cannot_be_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

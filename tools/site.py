@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from nbconvert.filters import add_anchor, markdown2html
+from nbconvert.filters import markdown2html
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -257,10 +257,7 @@ WORK = ("check", "progress_panel")  # what only a kernel can do
 
 def markdown(text: str) -> str:
     """Markdown as HTML, its mathematics left for KaTeX, its headings with ids, its links to pages of the site."""
-    made = re.sub(
-        r"<(h[1-6])([^>]*)>.*?</\1>", lambda heading: add_anchor(heading[0]), markdown2html(text), flags=re.DOTALL
-    )
-    return re.sub(r'href="((?:\w|-)+)\.ipynb', r'href="\1.html', made)
+    return re.sub(r'href="((?:\w|-)+)\.ipynb', r'href="\1.html', markdown2html(text))
 
 
 def code(source: str) -> str:
