@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from nbconvert.filters import add_anchor, markdown2html
+from nbconvert.filters import markdown2html
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,6 +35,7 @@ from gclip_lessons.lessons import Control, Demo, Preset, controls_of  # noqa: E4
 from gclip_lessons.panels import to_html  # noqa: E402
 
 MOST_FRAMES = 70  # on a page; at some 45 kB each it stays below 5 MB
+MOST_BYTES = 5_000_000  # of a page with its pictures
 FEWEST = 6  # frames that make a slider worth having
 DENSITY = 2  # image pixels for a CSS pixel
 
@@ -256,10 +257,7 @@ WORK = ("check", "progress_panel")  # what only a kernel can do
 
 def markdown(text: str) -> str:
     """Markdown as HTML, its mathematics left for KaTeX, its headings with ids, its links to pages of the site."""
-    made = re.sub(
-        r"<(h[1-6])([^>]*)>.*?</\1>", lambda heading: add_anchor(heading[0]), markdown2html(text), flags=re.DOTALL
-    )
-    return re.sub(r'href="((?:\w|-)+)\.ipynb', r'href="\1.html', made)
+    return re.sub(r'href="((?:\w|-)+)\.ipynb', r'href="\1.html', markdown2html(text))
 
 
 def code(source: str) -> str:
@@ -367,14 +365,14 @@ def contents(paths: list[Path]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the site; 1 where a page cannot be written."""
+    """Write the site; 1 where a page cannot be written, or weighs too much."""
     parser = argparse.ArgumentParser("course.py site", description="Write the course as a static site.")
-    parser.add_argument("numbers", nargs="*", metavar="NN", help="such as 03; all unless given")
+    parser.add_argument("numbers", nargs="*", metavar="NN", help="such as 03, or glossary; all unless given")
     parser.add_argument("--to", type=Path, default=ROOT / "site", metavar="FOLDER", help="where to; site/ unless given")
     options = parser.parse_args(arguments)
     every = sorted(NOTEBOOKS.glob("*.ipynb"))
     numbers = {number.zfill(2) for number in options.numbers}
-    chosen = [path for path in every if not numbers or path.stem[:2] in numbers]
+    chosen = [path for path in every if not numbers or {path.stem, path.stem[:2]} & numbers]
     if not chosen:
         parser.error(f"there is no lesson {' '.join(sorted(numbers))}")
     folder = options.to
@@ -387,6 +385,7 @@ def main(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return 1
+    heavy: list[str] = []
     for k, path in enumerate(chosen, start=1):
         drawn = 0
 
@@ -399,11 +398,15 @@ def main(arguments: list[str]) -> int:
         body = lesson_page(path, folder, tick)
         title = nbformat.read(path, as_version=4).metadata.get("gclip", {}).get("title", path.stem.capitalize())
         (folder / f"{path.stem}.html").write_text(page(title, body), encoding="utf-8")
+        weight = sum(file.stat().st_size for file in (folder / f"{path.stem}.html", *(folder / path.stem).iterdir()))
+        heavy += [f"{path.stem} with {weight / 1e6:.1f}"] * (weight >= MOST_BYTES)
         print(f"\r{k} of {len(chosen)}: {path.stem}, {drawn} pictures", flush=True)
     here = [path for path in every if (folder / f"{path.stem}.html").is_file()]
     (folder / "index.html").write_text(page("Gradient clipping, hands on", contents(here)), encoding="utf-8")
     print(f"Open {folder / 'index.html'} in any browser.")
-    return 0
+    if heavy:
+        print(f"course.py site: more than {MOST_BYTES / 1e6:g} MB: {', '.join(heavy)}", file=sys.stderr)
+    return 1 if heavy else 0
 
 
 if __name__ == "__main__":
