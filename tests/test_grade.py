@@ -465,7 +465,7 @@ def test_where_nothing_is_fenced_in_what_was_changed_is_noticed_and_restored(tmp
     assert len(list(kept.iterdir())) == 3
     rows = rows_of(folder)
     assert [rows[name]["right"] for name in "abc"] == ["", "03.1", "03.1"]
-    assert "It changed or deleted 5 files" in rows["b"]["what_happened"]
+    assert "It changed or deleted 6 files" in rows["b"]["what_happened"]
     assert rows["c"]["what_happened"] == ""
 
 

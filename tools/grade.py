@@ -43,7 +43,7 @@ from tools.grading.handed import LARGEST_PROGRESS, PROGRESS, Handed, digest, han
 from tools.grading.result import COLUMNS, event, result_of, row, sentences  # noqa: E402
 from tools.grading.run import Limits  # noqa: E402
 
-OUTPUT = "graded"
+OUTPUT, SECRET = "graded", ".secret"
 LONGEST_RESULT = 2**28  # bytes
 MORE_TIME = 90  # seconds that a kernel may take beyond the notebook's own, to start and to answer
 
@@ -202,7 +202,7 @@ class Guard:
 
     def __init__(self, folder: Path, output: Path, kept: Kept) -> None:
         self.kept, self.output, self.course = kept, output, course_version()
-        self.files = {path: path.read_bytes() for path in [*self._files(folder), *output.glob(".secret")]}
+        self.files = {path: path.read_bytes() for path in [*self._files(folder), *output.glob(SECRET)]}
 
     def _files(self, folder: Path) -> Iterator[Path]:
         for path in folder.rglob("*"):
@@ -222,6 +222,8 @@ class Guard:
             if not path.is_file() or path.is_symlink() or path.read_bytes() != content:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 course.write(path, content)
+                if path.name == SECRET:
+                    path.chmod(0o600)
                 changed.append(path.name)
         for stray in set(self.kept.folder.glob("*.json")) - set(results):
             stray.unlink()
@@ -269,7 +271,7 @@ def seeds_from(secret: str, count: int = 1000) -> tuple[int, ...]:
 
 def secret_in(output: Path) -> str:
     """The secret of an output folder, made when it is first asked for."""
-    path = output / ".secret"
+    path = output / SECRET
     if not path.is_file():
         course.write(path, secrets.token_hex(16).encode())
         path.chmod(0o600)
