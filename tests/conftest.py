@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+# Keras looks for a backend as it is imported, and its own default is not among the references.
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
 NO_SKIP = os.environ.get("GCLIP_NO_SKIP") == "1"
 
 

@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import os
 import re
 from pathlib import Path
 
@@ -51,7 +50,6 @@ def test_every_name_of_ours_exists():
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_every_name_of_a_library_exists_there(library: str):
-    os.environ.setdefault("KERAS_BACKEND", "torch")  # keras looks for one as it is imported
     module = pytest.importorskip(library, reason=f"the names are looked up in {library}")
     column = [row[LIBRARIES[library]] for row in ROWS if len(row) == 4]
     names = {name for cell in column for name in re.findall(rf"`({library}\.[\w.]+)`", cell)}
@@ -64,7 +62,6 @@ def test_every_name_of_a_library_exists_there(library: str):
 
 
 def test_keras_optimisers_take_the_clips_of_the_table():
-    os.environ.setdefault("KERAS_BACKEND", "torch")
     keras = pytest.importorskip("keras", reason="the arguments are tried in keras")
     for name in re.findall(r"`(\w+)=` of an optimiser", PAGE):
         assert getattr(keras.optimizers.SGD(**{name: 1.0}), name) == 1.0
