@@ -658,11 +658,11 @@ def test_the_sentence_of_the_map():
 
 
 def test_the_mouse():
-    state = lesson.hold_cross(lesson.MapState(), "map", -1.02, 0.04)
+    state = lesson.hold_map(lesson.MapState(), "map", -1.02, 0.04)
     assert (state.learning_rate, state.max_norm) == (0.1, 1.0)
-    assert lesson.hold_cross(lesson.MapState(), "strip", 1.02, 0.4) == lesson.MapState(learning_rate=10.0, max_norm=100)
-    assert lesson.hold_cross(lesson.MapState(), "norm", 50.0, 0.0105).max_norm == 0.01
-    assert lesson.hold_cross(lesson.MapState(), "loss", 50.0, 0.0105) == lesson.MapState()
+    assert lesson.hold_map(lesson.MapState(), "strip", 1.02, 0.4) == lesson.MapState(learning_rate=10.0, max_norm=100)
+    assert lesson.hold_map(lesson.MapState(), "norm", 50.0, 0.0105).max_norm == 0.01
+    assert lesson.hold_map(lesson.MapState(), "loss", 50.0, 0.0105) == lesson.MapState()
     state = lesson.hold_rule(lesson.RulesState(), "norms", 700.0, 2.5)
     assert (state.rule, state.max_norm) == ("fixed c", 2.5)
     drawing = lesson.RULES.figure(lesson.compare(lesson.RulesState()))

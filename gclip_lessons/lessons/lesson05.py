@@ -402,12 +402,12 @@ def _final(loss: float) -> str:
     return "the loss is down to 1e-8 or less" if loss <= FLOOR else f"the loss is {plain(float(f'{loss:.2g}'))}"
 
 
-def hold_cross(state: MapState, panel: str, x: float, y: float) -> MapState:
+def hold_cross(state: Any, panel: str, x: float, y: float) -> Any:
     """The mouse picks a cell: x and y are the powers of ten of η and c. The strip above picks in the highest row."""
     if panel not in ("map", "strip"):
         return state
     powers = {"learning_rate": x, "max_norm": y if panel == "map" else np.inf}
-    cell = {name: snap(name, MapState, 10 ** float(np.clip(power, -300, 300))) for name, power in powers.items()}
+    cell = {name: snap(name, type(state), 10 ** float(np.clip(power, -300, 300))) for name, power in powers.items()}
     return replace(state, **cell)
 
 

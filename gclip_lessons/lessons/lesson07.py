@@ -15,7 +15,7 @@ from gclip_lessons.figures.norms import NormsFigure
 from gclip_lessons.figures.picked_log import PickedLogFigure
 from gclip_lessons.figures.rules import RulesFigure
 from gclip_lessons.lessons import Demo, Lesson, Preset, State, clamp, control, controls_of, frozen, snap
-from gclip_lessons.lessons.lesson05 import plain, walk
+from gclip_lessons.lessons.lesson05 import hold_cross, plain, walk
 from gclip_lessons.models import Logistic, Model, Noisy, Quadratic, Recurrence
 from gclip_lessons.norm_log import Advice, NormLog, advise, percent, read_norms, short
 from gclip_lessons.optimizers import SGD
@@ -451,15 +451,11 @@ def _loss(loss: float) -> str:
     return plain(float(f"{loss:.2g}")) if loss > 1e-8 else "1e-8 or less"
 
 
-def hold_cross(state: MapState, panel: str, x: float, y: float) -> MapState:
+def hold_map(state: MapState, panel: str, x: float, y: float) -> MapState:
     """The mouse picks a cell, x and y being powers of ten, or in the panel of norms the threshold of the same rate."""
     if panel == "norm":
         return replace(state, max_norm=snap("max_norm", MapState, y))
-    if panel not in ("map", "strip"):
-        return state
-    powers = {"learning_rate": x, "max_norm": y if panel == "map" else np.inf}
-    cell = {name: snap(name, MapState, 10 ** float(np.clip(power, -300, 300))) for name, power in powers.items()}
-    return replace(state, **cell)
+    return hold_cross(state, panel, x, y)
 
 
 MAP = Demo(
@@ -479,7 +475,7 @@ MAP = Demo(
             MapState(loss="the cliff", max_norm=100.0), "Below, in the norms: which c would have caught the blow?"
         ),
     },
-    drag=hold_cross,
+    drag=hold_map,
 )
 
 
